@@ -1,0 +1,1 @@
+//! Tensors, devices, and the tape that gradients are read from, for cellseg.

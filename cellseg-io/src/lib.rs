@@ -1,0 +1,1 @@
+//! Reading and writing volumes, weights, tables and previews, and making synthetic volumes.

@@ -1,0 +1,1 @@
+//! The networks of cellseg, their training and their sliding-window inference.
