@@ -1,0 +1,49 @@
+//! Where a tensor lies and an operation runs.
+
+use crate::{Result, cuda::Cuda};
+use std::{fmt, sync::Arc};
+
+/// Where a tensor lies and an operation runs.
+#[derive(Clone, Default)]
+pub enum Device {
+    /// The host: all cores of rayon's current thread pool.
+    #[default]
+    Cpu,
+    /// One NVIDIA GPU.
+    Cuda(Arc<Cuda>),
+}
+
+impl Device {
+    /// The NVIDIA GPU with this ordinal.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] says what is missing: the driver library, a GPU, or the `cuda` feature of this build.
+    pub fn cuda(ordinal: usize) -> Result<Self> {
+        Ok(Device::Cuda(Cuda::probe(ordinal)?))
+    }
+
+    /// The fastest device on which every operation of cellseg runs. That is the CPU as long as the operations have no
+    /// CUDA kernels.
+    pub fn best() -> Self {
+        Device::Cpu
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Device::Cpu, Device::Cpu) => true,
+            (Device::Cuda(a), Device::Cuda(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("the CPU"),
+            Device::Cuda(c) => f.write_str(&c.name()),
+        }
+    }
+}
