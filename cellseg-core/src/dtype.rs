@@ -1,7 +1,7 @@
 //! The types of a tensor's elements.
 
 use half::{bf16, f16};
-use num_traits::{Float, FromPrimitive, NumAssign, ToPrimitive};
+use num_traits::{Float, FromPrimitive, NumAssign};
 use std::{fmt::Debug, iter::Sum};
 
 /// The type of a tensor's elements.
@@ -38,31 +38,36 @@ mod sealed {
 }
 
 /// A Rust type that a tensor can hold. Every bit pattern is a value of it, so that buffers can be reused.
-pub trait Element:
-    sealed::Sealed + Copy + Default + PartialEq + Debug + ToPrimitive + Send + Sync + 'static
-{
+pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Debug + Send + Sync + 'static {
     /// The type's tag.
     const DTYPE: DType;
     /// The nearest value to `x`; out of range, the nearest end of it.
-    fn from_f64(x: f64) -> Self;
+    fn of(x: f64) -> Self;
+    /// This number as `f64`, exactly.
+    fn wide(self) -> f64;
 }
 
 macro_rules! element {
-    ($($t:ty => $tag:ident, $from:expr;)*) => { $(
+    ($($t:ty => $tag:ident, $of:expr, $wide:expr;)*) => { $(
         impl sealed::Sealed for $t {}
         impl Element for $t {
             const DTYPE: DType = DType::$tag;
-            fn from_f64(x: f64) -> Self { $from(x) }
+            fn of(x: f64) -> Self {
+                $of(x)
+            }
+            fn wide(self) -> f64 {
+                $wide(self)
+            }
         }
     )* };
 }
 element! {
-    f32 => F32, |x| x as f32;
-    f16 => F16, f16::from_f64;
-    bf16 => BF16, bf16::from_f64;
-    f64 => F64, |x| x;
-    u8 => U8, |x: f64| x.round() as u8;
-    i32 => I32, |x: f64| x.round() as i32;
+    f32 => F32, |x| x as f32, f64::from;
+    f16 => F16, f16::from_f64, f64::from;
+    bf16 => BF16, bf16::from_f64, f64::from;
+    f64 => F64, |x| x, |x| x;
+    u8 => U8, |x: f64| x.round() as u8, f64::from;
+    i32 => I32, |x: f64| x.round() as i32, f64::from;
 }
 
 /// The types that operations compute in: `f32`, and `f64` for checking.
@@ -71,12 +76,6 @@ pub trait Real: Element + Float + FromPrimitive + NumAssign + Sum {
     fn as_f32(xs: &[Self]) -> Option<&[f32]>;
     /// The mutable twin of [`Real::as_f32`].
     fn as_f32_mut(xs: &mut [Self]) -> Option<&mut [f32]>;
-    /// `x` rounded to this type.
-    fn of(x: f64) -> Self {
-        <Self as Element>::from_f64(x)
-    }
-    /// This number as `f64`.
-    fn wide(self) -> f64;
 }
 
 impl Real for f32 {
@@ -86,9 +85,6 @@ impl Real for f32 {
     fn as_f32_mut(xs: &mut [f32]) -> Option<&mut [f32]> {
         Some(xs)
     }
-    fn wide(self) -> f64 {
-        f64::from(self)
-    }
 }
 
 impl Real for f64 {
@@ -97,9 +93,6 @@ impl Real for f64 {
     }
     fn as_f32_mut(_: &mut [f64]) -> Option<&mut [f32]> {
         None
-    }
-    fn wide(self) -> f64 {
-        self
     }
 }
 
@@ -149,13 +142,7 @@ mod tests {
 
     #[test]
     fn conversion_rounds_and_saturates() {
-        assert_eq!(
-            (u8::from_f64(2.6), u8::from_f64(-1.0), u8::from_f64(1e9), i32::from_f64(-1.5)),
-            (3, 0, 255, -2)
-        );
-        assert_eq!(
-            (f16::from_f64(0.1).to_f64(), bf16::from_f64(1.0 / 3.0).to_f64()),
-            (0.0999755859375, 0.333984375)
-        );
+        assert_eq!((u8::of(2.6), u8::of(-1.0), u8::of(1e9), i32::of(-1.5)), (3, 0, 255, -2));
+        assert_eq!((f16::of(0.1).wide(), bf16::of(1.0 / 3.0).wide()), (0.0999755859375, 0.333984375));
     }
 }

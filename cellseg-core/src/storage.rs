@@ -85,16 +85,12 @@ impl CpuBuffer {
         dispatch!(self.dtype, A => dispatch!(dtype, B => {
             if let (Some(xs), Some(ys)) = (self.as_slice::<A>(), out.as_mut_slice::<B>()) {
                 for (y, x) in ys.iter_mut().zip(xs) {
-                    *y = convert(*x);
+                    *y = B::of(x.wide());
                 }
             }
         }));
         Ok(out)
     }
-}
-
-fn convert<A: Element, B: Element>(x: A) -> B {
-    B::from_f64(x.to_f64().unwrap_or(f64::NAN))
 }
 
 /// The numbers of a tensor, on one device.

@@ -72,7 +72,8 @@ impl Tape {
                 format!("a loss is a single number, not {:?}; use backward_from", loss.shape()),
             ));
         }
-        let one = dispatch!(loss.dtype(), T => Tensor::full(<T as crate::Element>::from_f64(1.0), loss.shape().dims()))?;
+        let one =
+            dispatch!(loss.dtype(), T => Tensor::full(<T as crate::Element>::of(1.0), loss.shape().dims()))?;
         self.backward_from(loss, one.to(&loss.device())?)
     }
 
