@@ -1,0 +1,119 @@
+//! Exponentials and the error function for vector loops.
+//!
+//! The `f32` forms have neither a branch nor a call, so a loop over them is compiled to vector instructions, and only
+//! multiply, add and integer steps, so it gives the same bits on every machine. `f64`, in which gradients are checked,
+//! goes to the standard library.
+
+use cellseg_core::Real;
+
+/// Rounds the sum `x + MAGIC` of a number below 2^22 to a whole number, which then stands in the low bits.
+const MAGIC: f32 = 12_582_912.0;
+/// The natural logarithm of two as a sum of a short number, whose multiples are exact, and the rest.
+const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+/// `(exp(r) - 1 - r) / r^2` for `|r| <= ln(2) / 2`, highest power first (Moshier, Cephes library, `expf`).
+const SERIES: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+
+/// The whole number `k` and `exp(r) - 1` with `x = k ln(2) + r`.
+#[inline(always)]
+fn reduce(x: f32) -> (i32, f32) {
+    let shifted = x * std::f32::consts::LOG2_E + MAGIC;
+    let k = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
+    let n = shifted - MAGIC;
+    let r = (x - n * LN2[0]) - n * LN2[1];
+    let mut p = SERIES[0];
+    p = p * r + SERIES[1];
+    p = p * r + SERIES[2];
+    p = p * r + SERIES[3];
+    p = p * r + SERIES[4];
+    p = p * r + SERIES[5];
+    (k, p * (r * r) + r)
+}
+
+/// `2^k` for a normal result.
+#[inline(always)]
+fn power_of_two(k: i32) -> f32 {
+    f32::from_bits((k.wrapping_add(127) as u32) << 23)
+}
+
+/// `x` between `low` and `high`; not a number stays so, unlike with `f32::max`.
+#[inline(always)]
+fn limit(x: f32, low: f32, high: f32) -> f32 {
+    let x = if x < low { low } else { x };
+    if x > high { high } else { x }
+}
+
+#[inline(always)]
+fn exp_f32(x: f32) -> f32 {
+    let (k, p) = reduce(limit(x, -104.0, 89.0));
+    // In two steps, so that subnormal and infinite results come out of the multiplication.
+    let half = k >> 1;
+    (p + 1.0) * power_of_two(half) * power_of_two(k.wrapping_sub(half))
+}
+
+#[inline(always)]
+fn exp_m1_f32(x: f32) -> f32 {
+    let (k, p) = reduce(limit(x, -80.0, 89.0));
+    // With half the power, which does not overflow where the result does not.
+    let half = power_of_two(k.wrapping_sub(1));
+    2.0 * (half * p + (half - 0.5))
+}
+
+/// `exp(x)`, to two units in the last place.
+#[inline(always)]
+pub(crate) fn exp<T: Real>(x: T) -> T {
+    match T::as_f32(std::slice::from_ref(&x)) {
+        Some(x) => T::of(f64::from(exp_f32(x[0]))),
+        None => x.exp(),
+    }
+}
+
+/// `exp(x) - 1` without cancellation near zero.
+#[inline(always)]
+pub(crate) fn exp_m1<T: Real>(x: T) -> T {
+    match T::as_f32(std::slice::from_ref(&x)) {
+        Some(x) => T::of(f64::from(exp_m1_f32(x[0]))),
+        None => x.exp_m1(),
+    }
+}
+
+/// The error function.
+#[inline(always)]
+pub(crate) fn erf<T: Real>(x: T) -> T {
+    match T::as_f32(std::slice::from_ref(&x)) {
+        Some(x) => T::of(f64::from(libm::erff(x[0]))),
+        None => T::of(libm::erf(x.wide())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error of `got` in units of the last place of `expected`.
+    fn ulps(got: f32, expected: f64) -> f64 {
+        let unit = f64::from((expected as f32).abs()).max(f64::from(f32::MIN_POSITIVE)) * 2f64.powi(-23);
+        (f64::from(got) - expected).abs() / unit
+    }
+
+    #[test]
+    fn exponentials_agree_with_double_precision_over_their_whole_range() {
+        for i in -1_040_000..=887_000 {
+            let x = i as f32 * 1e-4;
+            assert!(ulps(exp(x), f64::from(x).exp()) < 2.0, "exp({x})");
+            assert!(ulps(exp_m1(x), f64::from(x).exp_m1()) < 3.0, "exp_m1({x})");
+        }
+    }
+
+    #[test]
+    fn exponentials_keep_infinities_and_what_is_not_a_number() {
+        assert_eq!(
+            [exp(f32::INFINITY), exp(100.0), exp(f32::NEG_INFINITY), exp(-200.0), exp(0.0)],
+            [f32::INFINITY, f32::INFINITY, 0.0, 0.0, 1.0]
+        );
+        assert_eq!(
+            [exp_m1(f32::INFINITY), exp_m1(f32::NEG_INFINITY), exp_m1(0.0)],
+            [f32::INFINITY, -1.0, 0.0]
+        );
+        assert!(exp(f32::NAN).is_nan() && exp_m1(f32::NAN).is_nan() && erf(f32::NAN).is_nan());
+    }
+}
