@@ -1,0 +1,150 @@
+//! Label volumes whose ids are 1, 2, ... without gaps.
+
+use std::ops::RangeBounds;
+
+use ndarray::{Array3, ArrayView3};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use crate::Spacing;
+use crate::grid::{Grid, raster};
+
+/// Instances: one id a voxel (z, y, x), 0 for background, 1 to `count` for the objects.
+///
+/// Ids have no gaps and are numbered in raster order of the objects' first voxels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    ids: Array3<u32>,
+    count: u32,
+}
+
+impl Labels {
+    /// No objects in a volume of `shape` (z, y, x).
+    pub(crate) fn none(shape: [usize; 3]) -> Self {
+        Self { ids: Array3::zeros(shape), count: 0 }
+    }
+
+    /// Ids already numbered 1 to `count` in raster order.
+    pub(crate) fn from_dense(ids: Array3<u32>, count: u32) -> Self {
+        Self { ids, count }
+    }
+
+    /// Renumbers any ids to 1, 2, ... in raster order of their first voxels; 0 stays background.
+    ///
+    /// Voxels with one id are one object, connected or not.
+    pub fn from_ids(ids: ArrayView3<u32>) -> Self {
+        let grid = Grid::of(&ids);
+        let mut numbers: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut last = (0, 0);
+        let dense = raster(&ids)
+            .iter()
+            .map(|&id| {
+                if id != last.0 {
+                    let next = numbers.len() as u32 + 1;
+                    last = (id, if id == 0 { 0 } else { *numbers.entry(id).or_insert(next) });
+                }
+                last.1
+            })
+            .collect();
+        let count = numbers.len() as u32;
+        Self { ids: Array3::from_shape_vec(grid.shape(), dense).expect("one id for each voxel"), count }
+    }
+
+    /// The id of each voxel (z, y, x).
+    pub fn ids(&self) -> ArrayView3<'_, u32> {
+        self.ids.view()
+    }
+
+    /// The number of objects, which is also the highest id.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Gives the volume of ids away.
+    pub fn into_ids(self) -> Array3<u32> {
+        self.ids
+    }
+
+    /// The number of voxels of each id; entry 0 counts the background.
+    pub fn sizes(&self) -> Vec<u64> {
+        let bins = self.count as usize + 1;
+        let voxels = self.voxels();
+        // Few parts, because each part counts into a table of its own.
+        let parts: Vec<Vec<u64>> = voxels
+            .par_chunks(voxels.len().div_ceil(8).max(1))
+            .map(|part| {
+                let mut sizes = vec![0; bins];
+                part.iter().for_each(|&id| sizes[id as usize] += 1);
+                sizes
+            })
+            .collect();
+        parts.into_iter().fold(vec![0; bins], |mut total, part| {
+            total.iter_mut().zip(part).for_each(|(sum, size)| *sum += size);
+            total
+        })
+    }
+
+    /// Removes the objects for which `keep`, given id and size in voxels, is false; renumbers the rest.
+    pub fn retain(mut self, mut keep: impl FnMut(u32, u64) -> bool) -> Self {
+        let sizes = self.sizes();
+        let mut numbers = vec![0u32; sizes.len()];
+        let mut count = 0;
+        for (id, &size) in sizes.iter().enumerate().skip(1) {
+            if keep(id as u32, size) {
+                count += 1;
+                numbers[id] = count;
+            }
+        }
+        if count != self.count {
+            self.ids
+                .as_slice_mut()
+                .expect("label volumes are stored in raster order")
+                .par_iter_mut()
+                .with_min_len(1 << 16)
+                .for_each(|id| *id = numbers[*id as usize]);
+            self.count = count;
+        }
+        self
+    }
+
+    /// Keeps the objects whose number of voxels lies in `range`; renumbers them.
+    pub fn filter_voxels(self, range: impl RangeBounds<u64>) -> Self {
+        self.retain(|_, voxels| range.contains(&voxels))
+    }
+
+    /// Keeps the objects whose volume in cubic micrometres lies in `range`; renumbers them.
+    pub fn filter_volume(self, range: impl RangeBounds<f64>, spacing: Spacing) -> Self {
+        let voxel = spacing.voxel_volume();
+        self.retain(|_, voxels| range.contains(&(voxels as f64 * voxel)))
+    }
+
+    fn voxels(&self) -> &[u32] {
+        self.ids.as_slice().expect("label volumes are stored in raster order")
+    }
+}
+
+/// Ids renumbered by [`relabel_sequential`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relabelled {
+    /// The new id of each voxel (z, y, x).
+    pub ids: Array3<u32>,
+    /// The old id of each new one; entry 0 is 0.
+    pub old_ids: Vec<u32>,
+}
+
+/// Renumbers ids to 1, 2, ... keeping their order, as `skimage.segmentation.relabel_sequential` does.
+pub fn relabel_sequential(ids: ArrayView3<u32>) -> Relabelled {
+    let dense = Labels::from_ids(ids);
+    let mut old_ids = vec![0u32; dense.count as usize + 1];
+    for (&new, &old) in dense.ids.iter().zip(ids) {
+        old_ids[new as usize] = old;
+    }
+    let mut by_old: Vec<u32> = (0..=dense.count).collect();
+    by_old.sort_unstable_by_key(|&new| old_ids[new as usize]);
+    let mut ranks = vec![0u32; by_old.len()];
+    for (rank, &new) in by_old.iter().enumerate() {
+        ranks[new as usize] = rank as u32;
+    }
+    old_ids.sort_unstable();
+    Relabelled { ids: dense.ids.mapv_into(|new| ranks[new as usize]), old_ids }
+}

@@ -1,0 +1,53 @@
+//! Thresholds: from the values of a volume, or fixed.
+
+mod histogram;
+mod otsu;
+mod percentile;
+
+use ndarray::{Array3, ArrayView3, Zip};
+
+use crate::Error;
+
+pub use histogram::{Histogram, histogram};
+pub use otsu::{OtsuRule, otsu};
+pub use percentile::percentiles;
+
+/// How the foreground of a map is told from its background.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold {
+    /// The value that separates the map's own values best.
+    Otsu(OtsuRule),
+    /// A value chosen beforehand.
+    Fixed(f32),
+}
+
+impl Default for Threshold {
+    fn default() -> Self {
+        Self::Otsu(OtsuRule::default())
+    }
+}
+
+impl Threshold {
+    /// The threshold's value for `map`.
+    ///
+    /// # Errors
+    /// Those of [`otsu`]; [`Error::Argument`] if a fixed threshold is NaN.
+    pub fn value(self, map: ArrayView3<f32>) -> Result<f32, Error> {
+        match self {
+            Self::Otsu(rule) => otsu(map, rule),
+            Self::Fixed(value) if value.is_nan() => Err(Error::Argument {
+                name: "the fixed threshold",
+                given: value.to_string(),
+                expected: "a number",
+            }),
+            Self::Fixed(value) => Ok(value),
+        }
+    }
+}
+
+/// The voxels (z, y, x) whose value is above `threshold`; NaN never is.
+pub fn mask_above(map: ArrayView3<f32>, threshold: f32) -> Array3<bool> {
+    let mut mask = Array3::from_elem(map.dim(), false);
+    Zip::from(&mut mask).and(map).for_each(|inside, &value| *inside = value > threshold);
+    mask
+}

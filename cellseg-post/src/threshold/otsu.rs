@@ -1,0 +1,63 @@
+//! Otsu's threshold (Otsu 1979): the one that maximises the variance between the two classes.
+
+use ndarray::ArrayView3;
+
+use super::histogram::{count, histogram, range};
+use crate::Error;
+use crate::grid::{Grid, raster};
+
+const BINS: usize = 256;
+
+/// Whose bins Otsu's method works on; the two thresholds differ by about half a bin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OtsuRule {
+    /// 256 bins from the lowest to the highest value, as `skimage.filters.threshold_otsu`.
+    #[default]
+    Skimage,
+    /// 256 bins centred on the lowest value, on the highest and evenly between, as clesperanto (and CellSeg3D).
+    Clesperanto,
+}
+
+/// Otsu's threshold of a volume; foreground are the voxels above it.
+///
+/// The class variances are summed in f64 (scikit-image sums them in f32).
+///
+/// # Errors
+/// [`Error::Empty`], [`Error::NonFinite`], or [`Error::Constant`] if all voxels have one value.
+pub fn otsu(image: ArrayView3<f32>, rule: OtsuRule) -> Result<f32, Error> {
+    let (counts, centres) = match rule {
+        OtsuRule::Skimage => {
+            let histogram = histogram(image, BINS)?;
+            let centres = histogram.centres();
+            (histogram.counts, centres)
+        }
+        OtsuRule::Clesperanto => {
+            let values = raster(&image);
+            let (low, high) = range(Grid::of(&image), &values)?;
+            let last = (BINS - 1) as f32;
+            let counts = count(&values, BINS, |value| ((value - low) * last / (high - low) + 0.5) as usize);
+            (counts, (0..BINS).map(|bin| bin as f32 * (high - low) / last + low).collect())
+        }
+    };
+    Ok(centres[best_split(&counts, &centres)])
+}
+
+/// The last bin of the lower class: the first of those that maximise the variance between the classes.
+fn best_split(counts: &[u64], centres: &[f32]) -> usize {
+    let moment = |(count, centre): (&u64, &f32)| *count as f64 * f64::from(*centre);
+    let total: f64 = counts.iter().map(|count| *count as f64).sum();
+    let total_moment: f64 = counts.iter().zip(centres).map(moment).sum();
+    let (mut below, mut below_moment) = (0.0, 0.0);
+    let (mut best, mut best_variance) = (0, f64::NEG_INFINITY);
+    for (bin, pair) in counts.iter().zip(centres).enumerate().take(counts.len() - 1) {
+        below += *pair.0 as f64;
+        below_moment += moment(pair);
+        let above = total - below;
+        let apart = below_moment / below - (total_moment - below_moment) / above;
+        let variance = below * above * apart * apart;
+        if variance > best_variance {
+            (best, best_variance) = (bin, variance);
+        }
+    }
+    best
+}
