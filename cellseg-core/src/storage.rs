@@ -1,6 +1,11 @@
 //! Where the numbers of a tensor lie.
 
+use rayon::prelude::*;
+
 use crate::{DType, Device, Element, Error, Result, cuda::CudaBuffer, dtype::dispatch, memory::Bytes};
+
+/// How many numbers one thread takes at a time: large enough to hide the hand-over, small enough for a cache.
+const PIECE: usize = 1 << 15;
 
 /// Numbers of one type in host memory, aligned to 64 bytes.
 pub struct CpuBuffer {
@@ -84,9 +89,11 @@ impl CpuBuffer {
         }
         dispatch!(self.dtype, A => dispatch!(dtype, B => {
             if let (Some(xs), Some(ys)) = (self.as_slice::<A>(), out.as_mut_slice::<B>()) {
-                for (y, x) in ys.iter_mut().zip(xs) {
-                    *y = B::of(x.wide());
-                }
+                ys.par_chunks_mut(PIECE).zip(xs.par_chunks(PIECE)).for_each(|(ys, xs)| {
+                    for (y, x) in ys.iter_mut().zip(xs) {
+                        *y = B::of(x.wide());
+                    }
+                });
             }
         }));
         Ok(out)
@@ -125,9 +132,11 @@ impl Buffer {
             (Buffer::Cpu(sum), Buffer::Cpu(x)) => dispatch!(sum.dtype(), T => {
                 match (sum.as_mut_slice::<T>(), x.as_slice::<T>()) {
                     (Some(sum), Some(x)) if sum.len() == x.len() => {
-                        for (s, x) in sum.iter_mut().zip(x) {
-                            *s += *x;
-                        }
+                        sum.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(sum, x)| {
+                            for (s, x) in sum.iter_mut().zip(x) {
+                                *s += *x;
+                            }
+                        });
                         Ok(())
                     }
                     _ => Err(Error::argument(NAME, "two gradients of one tensor differ in type or size")),
