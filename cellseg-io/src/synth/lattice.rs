@@ -22,7 +22,7 @@ impl LatticeNoise {
     }
 
     /// The field at a point given in lattice steps, in `[-1, 1]`.
-    pub(super) fn at(&self, point: [f32; 3]) -> f32 {
+    pub(super) fn at(&self, point: [f64; 3]) -> f32 {
         let [z, y, x] = point.map(Corner::of);
         let row = |plane: usize, line: usize| {
             let start = (plane * SIZE + line) * SIZE;
@@ -33,7 +33,7 @@ impl LatticeNoise {
     }
 
     /// Two octaves of the field, in `[-1, 1]`: grains of one lattice step, and finer ones at half the amplitude.
-    pub(super) fn grains_at(&self, point: [f32; 3]) -> f32 {
+    pub(super) fn grains_at(&self, point: [f64; 3]) -> f32 {
         // The offset keeps the octaves' lattice points from coinciding, which would show as a grid.
         (self.at(point) + 0.5 * self.at(point.map(|p| 2.0 * p + 7.37))) / 1.5
     }
@@ -47,11 +47,11 @@ struct Corner {
 }
 
 impl Corner {
-    fn of(coordinate: f32) -> Self {
+    fn of(coordinate: f64) -> Self {
         let floor = coordinate.floor();
         // The cast saturates; the mask is a modulo that is right for negative numbers too.
-        let low = (floor as i32 as usize) & (SIZE - 1);
-        let t = coordinate - floor;
+        let low = (floor as i64 as usize) & (SIZE - 1);
+        let t = (coordinate - floor) as f32;
         Self { low, high: (low + 1) & (SIZE - 1), weight: t * t * t * (t * (t * 6.0 - 15.0) + 10.0) }
     }
 }
@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn field_is_smooth_across_lattice_cells_and_bounded() {
         let noise = LatticeNoise::new(2, Stage::Texture);
-        let step = 1.0 / 64.0;
-        let line: Vec<f32> = (0..64 * 20).map(|i| noise.at([0.3, 5.7, i as f32 * step])).collect();
+        let step = 1.0 / 64.0f32;
+        let line: Vec<f32> = (0..64 * 20).map(|i| noise.at([0.3, 5.7, f64::from(i as f32 * step)])).collect();
         for pair in line.windows(2) {
             assert!(pair[0].abs() <= 1.0);
             // The steepest the fade gets is 15/8 of the difference of two values in [-1, 1].

@@ -26,10 +26,11 @@ pub(super) fn paint(
             let Some(index) = (label as usize).checked_sub(1) else { continue };
             let nucleus = &nuclei[index];
             let local = nucleus.local([z as f64 * spacing[0], y as f64 * spacing[1], x as f64 * spacing[2]]);
-            // Each nucleus shows a part of the lattice of its own, turned with it.
+            // Each nucleus shows a part of the lattice of its own, turned with it: nuclei a few um apart are many
+            // lattice periods apart.
             let grain = std::array::from_fn(|k| {
                 let along_axis_um = local[k] * nucleus.semi_axes_um[k] + 97.3 * nucleus.centre_um[k];
-                (along_axis_um / options.texture_scale_um) as f32
+                along_axis_um / options.texture_scale_um
             });
             let chromatin = 1.0 + options.texture * f64::from(steepened(grains.grains_at(grain)));
             slice[[y, x]] = (nucleus.brightness * chromatin) as f32;
@@ -48,7 +49,7 @@ pub(super) fn expose(image: &mut Array3<f32>, options: &SynthOptions) {
     let background = |point_um: [f64; 3]| {
         let steps =
             turn.map(|row| (0..3).map(|i| row[i] * point_um[i]).sum::<f64>() / options.background_scale_um);
-        let field = f64::from(steepened(noise.at(steps.map(|s| s as f32))));
+        let field = f64::from(steepened(noise.at(steps)));
         options.background * (1.0 + options.unevenness * field)
     };
     let bottom = (options.shape[0] - 1).max(1) as f64;

@@ -67,11 +67,14 @@ pub struct Synth {
 /// nuclei do not fit in at random, [`SynthError::Memory`] if the volume does not fit into memory.
 pub fn generate(options: &SynthOptions) -> Result<Synth, SynthError> {
     options.validate()?;
-    let mut nuclei = placement::place(options)?;
+    // Memory first: what follows allocates less, but could not report that there is none.
     let mut labels = zeros(options)?;
     let mut image = zeros(options)?;
-    rasterize::rasterize(&mut labels, &mut nuclei, options.spacing_um);
-    light::paint(&mut image, &labels, &nuclei, options);
+    let mut nuclei = placement::place(options)?;
+    if !nuclei.is_empty() {
+        rasterize::rasterize(&mut labels, &mut nuclei, options.spacing_um);
+        light::paint(&mut image, &labels, &nuclei, options);
+    }
     psf::blur(&mut image, std::array::from_fn(|i| options.psf_sigma_um[i] / options.spacing_um[i]));
     light::expose(&mut image, options);
     Ok(Synth { image, labels, spacing_um: options.spacing_um, nuclei })

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::SynthError;
 
-/// At most this share of the volume may be nuclei: random packing of unequal ellipsoids gets slow above it.
-const MAX_FILLED: f64 = 0.35;
+/// At most this share of the volume may be nuclei. Without compression, ellipsoids of the default's sizes find no
+/// more room at 0.41 (equal balls) to 0.47; the limit only has to turn away what can never succeed.
+const MAX_FILLED: f64 = 0.5;
 
 /// What volume to make.
 ///
@@ -63,6 +64,10 @@ pub struct SynthOptions {
     pub read_noise: f64,
 }
 
+// Measured on seeds 0 to 3 with scikit-image 0.26 and stardist's matching at IoU 0.5: Otsu's threshold and connected
+// components reach a 3D F1 of 0.39, 0.46, 0.37 and 0.39, because touching nuclei merge and dim ones are lost; a
+// threshold between local minimum and maximum, and a watershed of the distance, reach 0.97 to 0.99. Every nucleus
+// is about twice as bright as what surrounds it or more (lowest ratio 1.9, median 3.2).
 impl Default for SynthOptions {
     fn default() -> Self {
         Self {
@@ -118,8 +123,8 @@ impl SynthOptions {
             &self.shape,
             "a volume that can be addressed in memory",
         )?;
-        let positive = self.spacing_um.iter().all(|&s| s.is_finite() && s > 0.0);
-        require(positive, "spacing_um", &self.spacing_um, "positive distances (z, y, x) in um")
+        let sensible = self.spacing_um.iter().all(|s| (1e-6..=1e6).contains(s));
+        require(sensible, "spacing_um", &self.spacing_um, "distances (z, y, x) from 1e-6 to 1e6 um")
     }
 
     fn validate_nuclei(&self) -> Result<(), SynthError> {
@@ -152,7 +157,10 @@ impl SynthOptions {
             self.nuclei as f64 <= room && u32::try_from(self.nuclei).is_ok(),
             "nuclei",
             &self.nuclei,
-            &format!("at most {} of this size in {extent:?} um (z, y, x): they may fill 35 %", room as u64),
+            &format!(
+                "at most {} of this size in {extent:?} um (z, y, x): they may fill half of it",
+                room as u64
+            ),
         )?;
         share("clustering", self.clustering, 1.0)?;
         share("compression", self.compression, 0.3)

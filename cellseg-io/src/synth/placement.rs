@@ -17,6 +17,10 @@ const LONE_SEPARATION: f64 = 1.15;
 /// direction, or on its own at a random place. Where it would come closer to any other than the compression
 /// allows, it is drawn again; after many tries it may be placed in the other of the two ways.
 pub(super) fn place(options: &SynthOptions) -> Result<Vec<Nucleus>, SynthError> {
+    if options.nuclei == 0 {
+        // Nothing says that the size of nuclei makes sense, then.
+        return Ok(Vec::new());
+    }
     let mut stream = Stream::new(options.seed, Stage::Placement, 0);
     let mut placed = Neighbourhood::new(options);
     while placed.nuclei.len() < options.nuclei {
@@ -83,7 +87,7 @@ impl Neighbourhood {
         let cell_um = 2.0 * options.semi_axes_um[1] * LONE_SEPARATION;
         let grid =
             std::array::from_fn(|i| (options.shape[i] as f64 * options.spacing_um[i] / cell_um) as usize + 2);
-        let cells = if options.nuclei == 0 { Vec::new() } else { vec![Vec::new(); grid.iter().product()] };
+        let cells = vec![Vec::new(); grid.iter().product()];
         Self { nuclei: Vec::new(), cells, cell_um, grid }
     }
 

@@ -1,7 +1,7 @@
 //! The point spread function: an anisotropic Gaussian, applied as three 1-D passes in place.
 
+use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayViewMut2, Axis};
-use rayon::prelude::*;
 
 /// Blurs a `(z, y, x)` volume in place with a Gaussian of `sigma` voxels an axis, cut off at four sigma; the
 /// outermost voxels are repeated beyond the border.
@@ -10,11 +10,9 @@ use rayon::prelude::*;
 pub(super) fn blur(volume: &mut Array3<f32>, sigma: [f64; 3]) {
     let [z, y, x] = sigma.map(half_kernel);
     if z.len() > 1 {
-        let planes: Vec<_> = volume.axis_iter_mut(Axis(1)).collect();
-        planes.into_par_iter().for_each(|plane| blur_down_columns(plane, &z));
+        volume.axis_iter_mut(Axis(1)).into_par_iter().for_each(|plane| blur_down_columns(plane, &z));
     }
-    let slices: Vec<_> = volume.axis_iter_mut(Axis(0)).collect();
-    slices.into_par_iter().for_each(|mut slice| {
+    volume.axis_iter_mut(Axis(0)).into_par_iter().for_each(|mut slice| {
         blur_down_columns(slice.view_mut(), &y);
         blur_along_rows(slice, &x);
     });
