@@ -6,6 +6,7 @@ mod error;
 mod float_order;
 mod gaussian;
 mod grid;
+mod instances;
 mod labels;
 mod lanes;
 mod regions;
@@ -22,6 +23,10 @@ pub use distance::{distance_transform, nearest_seed, squared_distance_transform}
 pub use error::Error;
 pub use gaussian::{TRUNCATE, gaussian};
 pub use grid::Connectivity;
+pub use instances::{
+    InstanceOptions, Method, VoronoiOtsu, WatershedSeeds, instances, split_touching, typical_diameter,
+    voronoi_otsu,
+};
 pub use labels::{Labels, Relabelled, relabel_sequential};
 pub use regions::{Cell, Intensity, Region, Table, cellseg3d_table, region_table, regions};
 pub use scores::{Criterion, Matching, Overlap, Overlaps, dice, foreground_iou, match_slices};
