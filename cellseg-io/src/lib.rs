@@ -1,3 +1,20 @@
 //! Reading and writing volumes, weights, tables and previews, and making synthetic volumes.
 
+mod atomic;
+mod error;
+mod npy;
+mod raw;
 pub mod synth;
+mod tiff;
+mod volume;
+
+pub use self::{
+    atomic::{AtomicFile, Overwrite, atomic_write},
+    error::{Error, Result},
+    npy::write_npy,
+    tiff::{Compression, TiffOptions, write_tiff},
+    volume::{
+        AnyVolume, DType, FileFormat, Spacing, Volume, VolumeInfo, Voxel, inspect, read_any, read_labels,
+        read_volume, write_labels, write_volume,
+    },
+};

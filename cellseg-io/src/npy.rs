@@ -1,0 +1,209 @@
+//! NumPy's `.npy`: volumes in, arrays of any number of axes out.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek},
+    path::Path,
+};
+
+use ndarray::{Array3, ArrayView, Dimension, ShapeBuilder};
+use ndarray_npy::{
+    WriteNpyExt,
+    npy::header::{Header, Layout, ReadHeaderError},
+};
+
+use crate::{
+    AnyVolume, AtomicFile, DType, Error, FileFormat, Overwrite, Result, Volume, VolumeInfo, Voxel, raw,
+    volume::volume_name,
+};
+
+/// NumPy itself reads no longer headers (`max_header_size`); the text's parser recurses, so depth is bounded with it.
+const LONGEST_HEADER: usize = 10_000;
+
+/// What the header says, checked against the length of the file.
+struct Contents {
+    element: Element,
+    big_endian: bool,
+    fortran: bool,
+    shape: [usize; 3],
+    reader: BufReader<File>,
+}
+
+/// How a value is stored.
+#[derive(Clone, Copy)]
+enum Element {
+    Plain(DType),
+    Half,
+}
+
+impl Element {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Plain(dtype) => dtype.bytes(),
+            Self::Half => 2,
+        }
+    }
+
+    fn dtype(self) -> DType {
+        match self {
+            Self::Plain(dtype) => dtype,
+            Self::Half => DType::F32,
+        }
+    }
+}
+
+pub(crate) fn inspect(path: &Path, file: File) -> Result<VolumeInfo> {
+    let Contents { element, shape, .. } = Contents::open(path, file)?;
+    Ok(VolumeInfo { format: FileFormat::Npy, dtype: element.dtype(), shape, spacing: None })
+}
+
+pub(crate) fn read(path: &Path, file: File) -> Result<AnyVolume> {
+    let contents = Contents::open(path, file)?;
+    match contents.element {
+        Element::Half => {
+            let bits: Volume<u16> = contents.volume(path)?;
+            Ok(AnyVolume::F32(bits.map(|&bits| half::f16::from_bits(bits).to_f32())))
+        }
+        Element::Plain(dtype) => match dtype {
+            DType::U8 => contents.volume(path).map(AnyVolume::U8),
+            DType::I8 => contents.volume(path).map(AnyVolume::I8),
+            DType::U16 => contents.volume(path).map(AnyVolume::U16),
+            DType::I16 => contents.volume(path).map(AnyVolume::I16),
+            DType::U32 => contents.volume(path).map(AnyVolume::U32),
+            DType::I32 => contents.volume(path).map(AnyVolume::I32),
+            DType::U64 => contents.volume(path).map(AnyVolume::U64),
+            DType::I64 => contents.volume(path).map(AnyVolume::I64),
+            DType::F32 => contents.volume(path).map(AnyVolume::F32),
+            DType::F64 => contents.volume(path).map(AnyVolume::F64),
+        },
+    }
+}
+
+/// Writes an array of any number of axes, in C order.
+///
+/// # Errors
+/// As [`AtomicFile::create`] and [`AtomicFile::commit`].
+pub fn write_npy<T: Voxel, D: Dimension>(
+    path: impl AsRef<Path>,
+    array: ArrayView<'_, T, D>,
+    overwrite: Overwrite,
+) -> Result<()> {
+    let path = path.as_ref();
+    let mut file = AtomicFile::create(path, overwrite)?;
+    // Arrays in another order would be written element by element, or in Fortran order.
+    array.as_standard_layout().write_npy(&mut file).map_err(|e| Error::write(path, e))?;
+    file.commit()
+}
+
+impl Contents {
+    /// Reads and checks the header.
+    fn open(path: &Path, file: File) -> Result<Self> {
+        let file_bytes = file.metadata().map_err(|e| Error::read(path, e))?.len();
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        check_header_length(path, &mut reader)?;
+        let header = Header::from_reader(&mut reader).map_err(|e| match e {
+            ReadHeaderError::Io(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Error::read(path, e),
+            e => Error::corrupt(path, format!("its NPY header: {e}")),
+        })?;
+        let descriptor =
+            header.type_descriptor.as_string().map(String::as_str).unwrap_or("a structured type");
+        let (element, big_endian) = element(descriptor).ok_or_else(|| {
+            let advice = format!("supported: {}, bool and 16-bit floats", DType::NAMES);
+            Error::unsupported(path, format!("the NumPy type {descriptor}"), advice)
+        })?;
+        let data_start = reader.stream_position().map_err(|e| Error::read(path, e))?;
+        let needed = header
+            .shape
+            .iter()
+            .try_fold(element.bytes() as u64, |bytes, &length| bytes.checked_mul(length as u64))
+            .and_then(|bytes| bytes.checked_add(data_start));
+        if needed.is_none_or(|needed| needed > file_bytes) {
+            return Err(Error::corrupt(
+                path,
+                format!(
+                    "an array of shape {:?} and type {descriptor} does not fit into its {file_bytes} bytes",
+                    header.shape
+                ),
+            ));
+        }
+        let shape = volume_shape(path, &header.shape)?;
+        Ok(Self { element, big_endian, fortran: header.layout == Layout::Fortran, shape, reader })
+    }
+
+    /// Reads the values.
+    fn volume<T: Voxel>(mut self, path: &Path) -> Result<Volume<T>> {
+        // The product fits: the header was checked against the length of the file.
+        let count = self.shape.iter().product();
+        let mut values = raw::reserve(count).map_err(|bytes| Error::Memory { path: path.into(), bytes })?;
+        values.resize(count, T::zeroed());
+        raw::read_values(&mut self.reader, &mut values, self.big_endian).map_err(|e| Error::read(path, e))?;
+        let data = Array3::from_shape_vec(self.shape.set_f(self.fortran), values)
+            .map_err(|e| Error::corrupt(path, e.to_string()))?;
+        Ok(Volume::new(data.as_standard_layout().into_owned(), volume_name(path)))
+    }
+}
+
+/// Refuses a header that claims more room than any real one needs, before room is made for it.
+fn check_header_length(path: &Path, reader: &mut BufReader<File>) -> Result<()> {
+    let mut start = Vec::new();
+    reader.by_ref().take(12).read_to_end(&mut start).map_err(|e| Error::read(path, e))?;
+    reader.rewind().map_err(|e| Error::read(path, e))?;
+    let length = match *start.as_slice() {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => usize::from(u16::from_le_bytes([a, b])),
+        [_, _, _, _, _, _, _, _, a, b, c, d] => u32::from_le_bytes([a, b, c, d]) as usize,
+        _ => return Err(Error::corrupt(path, "the file ends in its NPY header")),
+    };
+    if length > LONGEST_HEADER {
+        return Err(Error::corrupt(path, format!("its NPY header claims to be {length} bytes long")));
+    }
+    Ok(())
+}
+
+/// The type behind a NumPy descriptor such as `<u2`, and whether its bytes are in big-endian order.
+fn element(descriptor: &str) -> Option<(Element, bool)> {
+    let (order, kind) = descriptor.split_at_checked(1)?;
+    let big_endian = match order {
+        "<" | "|" => false,
+        ">" => true,
+        "=" => cfg!(target_endian = "big"),
+        _ => return None,
+    };
+    let dtype = match kind {
+        "u1" | "b1" => DType::U8,
+        "i1" => DType::I8,
+        "u2" => DType::U16,
+        "i2" => DType::I16,
+        "u4" => DType::U32,
+        "i4" => DType::I32,
+        "u8" => DType::U64,
+        "i8" => DType::I64,
+        "f4" => DType::F32,
+        "f8" => DType::F64,
+        "f2" => return Some((Element::Half, big_endian)),
+        _ => return None,
+    };
+    Some((Element::Plain(dtype), big_endian))
+}
+
+/// The three axes of an array, leading axes of length one left out.
+fn volume_shape(path: &Path, shape: &[usize]) -> Result<[usize; 3]> {
+    let leading = shape.len().saturating_sub(3);
+    if let Ok(zyx) = <[usize; 3]>::try_from(&shape[leading..])
+        && shape[..leading].iter().all(|&length| length == 1)
+    {
+        if zyx.contains(&0) {
+            return Err(Error::not_a_volume(
+                path,
+                format!("an empty array {shape:?}"),
+                "give a volume with voxels",
+            ));
+        }
+        return Ok(zyx);
+    }
+    let advice = if shape.len() < 3 {
+        "stack the planes of the volume along a first axis"
+    } else {
+        "save one channel and time point alone, such as array[0]"
+    };
+    Err(Error::not_a_volume(path, format!("an array of {} axes, {shape:?}", shape.len()), advice))
+}

@@ -1,0 +1,52 @@
+//! Volumes: voxels in (z, y, x) order, the size of a voxel, a name.
+
+mod convert;
+mod read;
+mod spacing;
+mod voxel;
+mod write;
+
+use ndarray::Array3;
+
+pub use self::{
+    convert::AnyVolume,
+    read::{FileFormat, VolumeInfo, inspect, read_any, read_labels, read_volume},
+    spacing::Spacing,
+    voxel::{DType, Voxel},
+    write::{write_labels, write_volume},
+};
+pub(crate) use self::{read::volume_name, spacing::micrometres_in, voxel::sealed};
+
+/// A volume: its voxels `(z, y, x)`, the size of a voxel where it is known, and a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Volume<T> {
+    /// The values, indexed `[z, y, x]`.
+    pub data: Array3<T>,
+    /// The size of a voxel in micrometres; `None` where the file does not say.
+    pub spacing: Option<Spacing>,
+    /// A name for people: the file's name without its extension.
+    pub name: String,
+}
+
+impl<T> Volume<T> {
+    /// A volume of `data` `(z, y, x)` with unknown voxel size.
+    pub fn new(data: Array3<T>, name: impl Into<String>) -> Self {
+        Self { data, spacing: None, name: name.into() }
+    }
+
+    /// The same volume with voxels of the given size.
+    pub fn with_spacing(self, spacing: Spacing) -> Self {
+        Self { spacing: Some(spacing), ..self }
+    }
+
+    /// The lengths `[z, y, x]` in voxels.
+    pub fn shape(&self) -> [usize; 3] {
+        let (z, y, x) = self.data.dim();
+        [z, y, x]
+    }
+
+    /// The same place and name with other values.
+    pub fn map<U>(&self, f: impl FnMut(&T) -> U) -> Volume<U> {
+        Volume { data: self.data.map(f), spacing: self.spacing, name: self.name.clone() }
+    }
+}
