@@ -60,3 +60,39 @@ pub(super) fn cellseg3d_sphericity(major: f64, minor: f64) -> Option<f64> {
     let sphericity = 2.0 * (a * b * b).cbrt() / (a + b * b / root * ((a + root) / b).ln());
     sphericity.is_finite().then_some(sphericity)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture<D: ndarray::Dimension>(name: &str) -> ndarray::Array<f64, D> {
+        let path = format!("{}/tests/fixtures/{name}.npy", env!("CARGO_MANIFEST_DIR"));
+        ndarray_npy::read_npy(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    #[test]
+    fn ellipsoid_sphericity_is_within_its_stated_error_of_the_elliptic_integral() {
+        let exact: ndarray::Array1<f64> = fixture("ellipsoid_sphericity");
+        for (axes, exact) in fixture::<ndarray::Ix2>("ellipsoid_axes").rows().into_iter().zip(exact) {
+            let ours = ellipsoid_sphericity([axes[0], axes[1], axes[2]]).unwrap();
+            assert!((ours / exact - 1.0).abs() < 0.011, "{ours} against {exact} for {axes}");
+        }
+    }
+
+    #[test]
+    fn eigenvalues_of_a_rotated_diagonal_are_its_entries() {
+        // Rotated by 30 degrees around z, then by 45 around x.
+        let (c, s, r) = (0.75f64.sqrt(), 0.5, 0.5f64.sqrt());
+        let rotation = [[c, -s, 0.0], [s * r, c * r, -r], [s * r, c * r, r]];
+        let diagonal = [7.0, 0.25, 3.0];
+        let mut matrix = [[0.0; 3]; 3];
+        for i in 0..3 {
+            for j in 0..3 {
+                matrix[i][j] = (0..3).map(|k| rotation[i][k] * diagonal[k] * rotation[j][k]).sum();
+            }
+        }
+        for (ours, expected) in eigenvalues(matrix).into_iter().zip([7.0, 3.0, 0.25]) {
+            approx::assert_relative_eq!(ours, expected, max_relative = 1e-14);
+        }
+    }
+}

@@ -78,13 +78,15 @@ impl Overlaps {
         let at_most = n_true.min(n_pred);
         let reached = |score: f32| score >= threshold as f32;
         // The first term counts matched pairs; the second, below 1 in total, prefers higher scores among equal counts.
+        // If pairs without overlap count as well, every assignment has the same number and the term says nothing.
+        let all_count = reached(0.0);
         let edges: Vec<Edge> = self
             .pairs()
             .iter()
             .map(|pair| {
                 let score = self.score(pair, criterion);
                 let preference = f64::from(score / (2 * at_most) as f32);
-                let weight = f64::from(u8::from(reached(score))) + preference;
+                let weight = f64::from(u8::from(reached(score) && !all_count)) + preference;
                 Edge { row: pair.truth, column: pair.prediction, weight }
             })
             .collect();
@@ -98,8 +100,7 @@ impl Overlaps {
                 total += f64::from(score);
             }
         }
-        if reached(0.0) {
-            // Then pairs without any overlap match too, and add nothing to the total.
+        if all_count {
             tp = at_most as u64;
         }
         Ok(Matching::new(criterion, threshold, [tp, n_true as u64, n_pred as u64], total))

@@ -1,0 +1,15 @@
+//! Values of NumPy, SciPy, scikit-image and stardist, made by `fixtures/make_fixtures.py`.
+
+mod filters;
+mod objects;
+mod scores;
+mod thresholds;
+
+use ndarray::{Array, Dimension};
+use ndarray_npy::ReadableElement;
+
+/// Reads `fixtures/{name}.npy`.
+fn fixture<T: ReadableElement, D: Dimension>(name: &str) -> Array<T, D> {
+    let path = format!("{}/tests/fixtures/{name}.npy", env!("CARGO_MANIFEST_DIR"));
+    ndarray_npy::read_npy(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

@@ -1,0 +1,41 @@
+use approx::assert_relative_eq;
+use cellseg_post::{OtsuRule, histogram, otsu, percentiles};
+use ndarray::{Array1, Array3};
+
+use super::fixture;
+
+#[test]
+fn histogram_counts_and_edges_are_those_of_numpy() {
+    let map: Array3<f32> = fixture("map");
+    let histogram = histogram(map.view(), 256).unwrap();
+    assert_eq!(histogram.counts, fixture::<u64, ndarray::Ix1>("histogram_counts").to_vec());
+    assert_eq!(histogram.edges, fixture::<f32, ndarray::Ix1>("histogram_edges").to_vec());
+}
+
+#[test]
+fn otsu_is_that_of_scikit_image() {
+    let map: Array3<f32> = fixture("map");
+    let expected: Array1<f32> = fixture("otsu");
+    assert_eq!(otsu(map.view(), OtsuRule::Skimage).unwrap(), expected[0]);
+}
+
+#[test]
+fn clesperantos_otsu_lies_within_a_bin_of_scikit_images() {
+    let map: Array3<f32> = fixture("map");
+    let ours = otsu(map.view(), OtsuRule::Clesperanto).unwrap();
+    let skimage = otsu(map.view(), OtsuRule::Skimage).unwrap();
+    assert!((ours - skimage).abs() <= 1.0 / 255.0, "{ours} against {skimage}");
+    // Its bins are centred on multiples of range / 255.
+    assert_relative_eq!((ours * 255.0).round() / 255.0, ours, epsilon = 1e-6);
+}
+
+#[test]
+fn percentiles_are_those_of_numpy() {
+    let map: Array3<f32> = fixture("map");
+    let q: Array1<f64> = fixture("percentile_q");
+    let expected: Array1<f64> = fixture("percentiles");
+    let ours = percentiles(map.view(), q.as_slice().unwrap()).unwrap();
+    for (ours, expected) in ours.iter().zip(&expected) {
+        assert_relative_eq!(ours, expected, max_relative = 1e-15);
+    }
+}
