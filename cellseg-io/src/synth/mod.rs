@@ -13,7 +13,7 @@
 //! assert_eq!(synth.image.dim(), (24, 48, 48));
 //! assert_eq!(synth.labels.iter().max(), Some(&12));
 //! assert_eq!(synth.nuclei.len(), 12);
-//! # Ok::<(), cellseg_io::synth::SynthError>(())
+//! # Ok::<(), cellseg_io::Error>(())
 //! ```
 //!
 //! # What is promised
@@ -27,7 +27,6 @@
 //! depth is lost to nuclei and background alike. Nothing outside the volume shines into it.
 
 mod ellipsoid;
-mod error;
 mod lattice;
 mod light;
 mod options;
@@ -39,10 +38,11 @@ mod rasterize;
 mod tests;
 
 pub use ellipsoid::Nucleus;
-pub use error::SynthError;
 pub use options::SynthOptions;
 
 use ndarray::Array3;
+
+use crate::{Error, Result};
 
 /// A synthetic volume and the truth about it.
 #[derive(Clone, Debug)]
@@ -63,9 +63,9 @@ pub struct Synth {
 /// Runs on rayon's current thread pool, and takes little memory besides the image and the labels.
 ///
 /// # Errors
-/// [`SynthError::Option`] for options out of range (see [`SynthOptions::validate`]), [`SynthError::Crowded`] if the
-/// nuclei do not fit in at random, [`SynthError::Memory`] if the volume does not fit into memory.
-pub fn generate(options: &SynthOptions) -> Result<Synth, SynthError> {
+/// [`Error::Argument`] for options out of range (see [`SynthOptions::validate`]), for more nuclei than find room at
+/// random, and for a volume that does not fit into memory.
+pub fn generate(options: &SynthOptions) -> Result<Synth> {
     options.validate()?;
     // Memory first: what follows allocates less, but could not report that there is none.
     let mut labels = zeros(options)?;
@@ -81,12 +81,15 @@ pub fn generate(options: &SynthOptions) -> Result<Synth, SynthError> {
 }
 
 /// A volume of zeros, or an error where there is no memory for it.
-fn zeros<T: Clone + Default>(options: &SynthOptions) -> Result<Array3<T>, SynthError> {
+fn zeros<T: Clone + Default>(options: &SynthOptions) -> Result<Array3<T>> {
     let voxels = options.voxels();
     let mut values = Vec::new();
-    values.try_reserve_exact(voxels).map_err(|_| SynthError::Memory {
-        shape: options.shape,
-        bytes: voxels.saturating_mul(size_of::<T>()),
+    values.try_reserve_exact(voxels).map_err(|_| {
+        let bytes = voxels.saturating_mul(size_of::<T>());
+        let shape = options.shape;
+        Error::Argument(format!(
+            "{shape:?} voxels need {bytes} bytes of memory, which cannot be had; make less"
+        ))
     })?;
     values.resize(voxels, T::default());
     Ok(Array3::from_shape_vec(options.shape, values).expect("as many values as the shape has voxels"))

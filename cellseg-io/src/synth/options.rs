@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SynthError;
+use crate::{Error, Result};
 
 /// At most this share of the volume may be nuclei. Without compression, ellipsoids of the default's sizes find no
 /// more room at 0.41 (equal balls) to 0.47; the limit only has to turn away what can never succeed.
@@ -18,7 +18,7 @@ const MAX_FILLED: f64 = 0.5;
 ///
 /// let options = SynthOptions { shape: [32, 64, 64], nuclei: 20, seed: 7, ..Default::default() };
 /// options.validate()?;
-/// # Ok::<(), cellseg_io::synth::SynthError>(())
+/// # Ok::<(), cellseg_io::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -97,9 +97,9 @@ impl SynthOptions {
     /// Checks that a volume with these options can be made.
     ///
     /// # Errors
-    /// [`SynthError::Option`] names the first field that is out of range: sizes of zero, numbers that are not finite,
+    /// [`Error::Argument`] names the first field that is out of range: sizes of zero, numbers that are not finite,
     /// nuclei that are larger than the volume or smaller than a voxel, more nuclei than there is room for.
-    pub fn validate(&self) -> Result<(), SynthError> {
+    pub fn validate(&self) -> Result<()> {
         self.validate_grid()?;
         if self.nuclei > 0 {
             self.validate_nuclei()?;
@@ -112,7 +112,7 @@ impl SynthOptions {
         self.shape.iter().product()
     }
 
-    fn validate_grid(&self) -> Result<(), SynthError> {
+    fn validate_grid(&self) -> Result<()> {
         let voxels = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let fits_indices = self.shape.iter().all(|&d| u32::try_from(d).is_ok());
         let addressable = voxels.is_some_and(|n| n <= isize::MAX as usize / size_of::<f32>());
@@ -127,7 +127,7 @@ impl SynthOptions {
         require(sensible, "spacing_um", &self.spacing_um, "distances (z, y, x) from 1e-6 to 1e6 um")
     }
 
-    fn validate_nuclei(&self) -> Result<(), SynthError> {
+    fn validate_nuclei(&self) -> Result<()> {
         let [smallest, largest] = self.semi_axes_um;
         let coarsest = self.spacing_um.iter().copied().fold(0.0, f64::max);
         require(
@@ -166,7 +166,7 @@ impl SynthOptions {
         share("compression", self.compression, 0.3)
     }
 
-    fn validate_light(&self) -> Result<(), SynthError> {
+    fn validate_light(&self) -> Result<()> {
         // 1e9 photons are beyond any camera, and still far from where f32 sums and the Poisson sampler lose sense.
         let amount =
             |name, value: f64| require((0.0..=1e9).contains(&value), name, &value, "a number from 0 to 1e9");
@@ -201,18 +201,13 @@ impl SynthOptions {
     }
 }
 
-fn share(name: &'static str, value: f64, most: f64) -> Result<(), SynthError> {
+fn share(name: &'static str, value: f64, most: f64) -> Result<()> {
     require((0.0..=most).contains(&value), name, &value, &format!("a number from 0 to {most}"))
 }
 
-fn require(
-    holds: bool,
-    option: &'static str,
-    given: &dyn std::fmt::Debug,
-    expected: &str,
-) -> Result<(), SynthError> {
+fn require(holds: bool, option: &'static str, given: &dyn std::fmt::Debug, expected: &str) -> Result<()> {
     if holds {
         return Ok(());
     }
-    Err(SynthError::Option { option, given: format!("{given:?}"), expected: expected.to_owned() })
+    Err(Error::Argument(format!("synth option `{option}` is {given:?}; expected {expected}")))
 }

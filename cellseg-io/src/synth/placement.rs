@@ -1,9 +1,9 @@
 //! Where the nuclei are: random sequential placement with contacts.
 
-use super::SynthError;
 use super::ellipsoid::{Nucleus, difference};
 use super::options::SynthOptions;
 use super::random::{Stage, Stream};
+use crate::{Error, Result};
 
 /// Tries at each way of placing a nucleus before the volume counts as full.
 const ATTEMPTS: usize = 2000;
@@ -16,7 +16,7 @@ const LONE_SEPARATION: f64 = 1.15;
 /// Each nucleus is drawn at random and put either against an earlier one, chosen at random, from a random
 /// direction, or on its own at a random place. Where it would come closer to any other than the compression
 /// allows, it is drawn again; after many tries it may be placed in the other of the two ways.
-pub(super) fn place(options: &SynthOptions) -> Result<Vec<Nucleus>, SynthError> {
+pub(super) fn place(options: &SynthOptions) -> Result<Vec<Nucleus>> {
     if options.nuclei == 0 {
         // Nothing says that the size of nuclei makes sense, then.
         return Ok(Vec::new());
@@ -27,10 +27,17 @@ pub(super) fn place(options: &SynthOptions) -> Result<Vec<Nucleus>, SynthError> 
         let clustered = stream.uniform() < options.clustering;
         let nucleus = draw(options, &mut stream, &placed, clustered)
             .or_else(|| draw(options, &mut stream, &placed, !clustered))
-            .ok_or(SynthError::Crowded { wanted: options.nuclei, placed: placed.nuclei.len() })?;
+            .ok_or_else(|| crowded(placed.nuclei.len(), options.nuclei))?;
         placed.add(nucleus);
     }
     Ok(placed.nuclei)
+}
+
+fn crowded(placed: usize, wanted: usize) -> Error {
+    Error::Argument(format!(
+        "only {placed} of {wanted} nuclei found room; ask for fewer or smaller ones, a larger volume, or more \
+         `compression`"
+    ))
 }
 
 /// A nucleus that fits in among the others, or `None` after too many tries.
