@@ -1,3 +1,11 @@
 //! The operations of cellseg: 3D convolution, norms, SoftNCuts and the rest, each with its gradient.
 
+pub mod concat;
+pub mod dropout;
+pub mod loss;
+pub mod norm;
+pub mod optim;
 pub mod pointwise;
+pub mod pool;
+pub mod reduce;
+pub mod softmax;

@@ -1,0 +1,163 @@
+//! Losses that compare two tensors number by number; each is a mean, a tensor without axes.
+//!
+//! Means are accumulated in double precision and are the same bits for any number of threads.
+
+#[cfg(test)]
+mod tests;
+
+use crate::pointwise::{
+    chunks::{self, each},
+    exponential::exp,
+    same,
+};
+use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use std::borrow::Cow;
+
+/// The mean squared error `mean((prediction - target)^2)`.
+///
+/// # Errors
+/// Shapes that differ; see [`apply`].
+pub fn mse(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
+    apply(Loss(SquaredError), [prediction.into(), target.into()])
+}
+
+/// The mean binary cross entropy of `sigmoid(logits)` with targets in `[0, 1]`:
+/// `mean(max(x, 0) - x t + ln(1 + exp(-|x|)))`, which neither overflows nor cancels.
+///
+/// # Errors
+/// Shapes that differ; see [`apply`].
+pub fn bce_with_logits(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+    apply(Loss(CrossEntropy), [logits.into(), target.into()])
+}
+
+/// The loss of one pair of numbers.
+trait Pair: Copy + Send + Sync + 'static {
+    const NAME: &'static str;
+    const GRADIENT: &'static str;
+    fn value<T: Real>(self, x: T, target: T) -> T;
+    /// The derivatives by the prediction and by the target.
+    fn slopes<T: Real>(self, x: T, target: T) -> [T; 2];
+}
+
+#[derive(Clone, Copy)]
+struct SquaredError;
+
+impl Pair for SquaredError {
+    const NAME: &'static str = "mse";
+    const GRADIENT: &'static str = "mse gradient";
+
+    #[inline(always)]
+    fn value<T: Real>(self, x: T, target: T) -> T {
+        (x - target) * (x - target)
+    }
+
+    #[inline(always)]
+    fn slopes<T: Real>(self, x: T, target: T) -> [T; 2] {
+        let twice = (x - target) + (x - target);
+        [twice, -twice]
+    }
+}
+
+#[derive(Clone, Copy)]
+struct CrossEntropy;
+
+impl Pair for CrossEntropy {
+    const NAME: &'static str = "bce_with_logits";
+    const GRADIENT: &'static str = "bce_with_logits gradient";
+
+    #[inline(always)]
+    fn value<T: Real>(self, x: T, target: T) -> T {
+        let positive = if x < T::zero() { T::zero() } else { x };
+        positive - x * target + exp(-x.abs()).ln_1p()
+    }
+
+    #[inline(always)]
+    fn slopes<T: Real>(self, x: T, target: T) -> [T; 2] {
+        let e = exp(-x.abs());
+        let probability = (if x < T::zero() { e } else { T::one() }) / (T::one() + e);
+        [probability - target, -x]
+    }
+}
+
+#[derive(Clone)]
+struct Loss<P>(P);
+
+impl<P: Pair> Kernel<2> for Loss<P> {
+    const NAME: &'static str = P::NAME;
+    type Aux = ();
+
+    fn shape(&self, [x, target]: [Shape; 2]) -> Result<Shape> {
+        same(Self::NAME, x, target)?;
+        Ok(Shape::scalar())
+    }
+
+    fn cpu<T: Real>(&self, _: [Shape; 2], [x, target]: [&[T]; 2], out: &mut [T], _: bool) -> Result<()> {
+        let sum = chunks::sum(x.len(), |range| {
+            let mut parts = [0.0; 8];
+            for (x, t) in x[range.clone()].chunks(8).zip(target[range].chunks(8)) {
+                for ((part, x), t) in parts.iter_mut().zip(x).zip(t) {
+                    *part += self.0.value(*x, *t).wide();
+                }
+            }
+            parts.iter().sum()
+        });
+        out.fill(T::of(sum / x.len() as f64));
+        Ok(())
+    }
+}
+
+impl<P: Pair> Op<2> for Loss<P> {
+    /// The prediction and the target.
+    type Saved = [Tensor; 2];
+
+    fn save(&self, (): (), [x, target]: [&Tensor; 2], _: &Tensor) -> [Tensor; 2] {
+        [x.detached(), target.detached()]
+    }
+
+    fn backward(
+        &self,
+        [x, target]: [Tensor; 2],
+        grad: Tensor,
+        wanted: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let of = |side: usize| {
+            let kernel = LossGradient { pair: self.0, side };
+            let inputs = [Cow::Borrowed(&x), Cow::Borrowed(&target), Cow::Borrowed(&grad)];
+            wanted[side].then(|| Ok(run(&kernel, inputs)?.0)).transpose()
+        };
+        Ok([of(0)?, of(1)?])
+    }
+}
+
+/// The gradient of [`Loss`] by the prediction (side 0) or the target (side 1), from both and the gradient of the mean.
+#[derive(Clone)]
+struct LossGradient<P> {
+    pair: P,
+    side: usize,
+}
+
+impl<P: Pair> Kernel<3> for LossGradient<P> {
+    const NAME: &'static str = P::GRADIENT;
+    type Aux = ();
+
+    fn shape(&self, [x, target, _]: [Shape; 3]) -> Result<Shape> {
+        same(Self::NAME, x, target)
+    }
+
+    fn cpu<T: Real>(
+        &self,
+        _: [Shape; 3],
+        [x, target, grad]: [&[T]; 3],
+        out: &mut [T],
+        _: bool,
+    ) -> Result<()> {
+        let factor = grad[0] / T::of(x.len() as f64);
+        let (pair, side) = (self.pair, self.side);
+        each(out, 1, |at, out| {
+            for ((o, x), t) in out.iter_mut().zip(&x[at..]).zip(&target[at..]) {
+                *o = pair.slopes(*x, *t)[side] * factor;
+            }
+        });
+        Ok(())
+    }
+}

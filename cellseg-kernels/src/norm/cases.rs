@@ -1,0 +1,17 @@
+//! The shapes that tests and benches of the norms run.
+
+/// An input `[n, .., c]` and groups of its channels: one number, one group, a group per channel, primes, a batch, samples of
+/// several pieces of work.
+pub const CASES: &[(&[usize], usize)] = &[
+    (&[1, 9], 1),
+    (&[3, 12], 2),
+    (&[2, 2, 2, 2, 2], 2),
+    (&[1, 3, 5, 7, 6], 3),
+    (&[2, 3, 3, 3, 5], 1),
+    (&[2, 5, 3, 2, 7], 7),
+    (&[1, 2, 3, 4, 64], 4),
+    (&[2, 11, 13, 17, 8], 4),
+];
+
+/// The largest relative l2 error in single precision, values and gradients.
+pub const TOLERANCE: f64 = 5e-6;

@@ -1,0 +1,174 @@
+//! Layer normalisation over the channels.
+//!
+//! With `u` the normalised row and `g` the gradient of the output, the gradients are `sum(g * u)` over the rows for the
+//! scale, `sum(g)` for the shift, and `(h - mean(h) - u * mean(h * u)) / sqrt(variance + eps)` with `h = gamma * g` for a
+//! row. A row's statistics are computed again from the input: that costs less than to read them.
+
+use super::check;
+use crate::pointwise::{
+    chunks::{each, whole_rows},
+    lanes::{sum, sum_of_pairs},
+    same,
+};
+use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use rayon::prelude::*;
+
+/// Layer normalisation of each row of channels of `[n, .., c]`, with a scale `gamma` and a shift `beta` for each channel,
+/// `[c]` both (Ba, Kiros and Hinton, "Layer normalization", 2016).
+///
+/// # Errors
+/// Other shapes of scale or shift, an `eps` that is negative or not finite; see [`apply`].
+pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
+    apply(LayerNorm { eps }, [x.into(), gamma.into(), beta.into()])
+}
+
+#[derive(Clone)]
+struct LayerNorm {
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// The mean and the reciprocal standard deviation of a row.
+    #[inline(always)]
+    fn statistics<T: Real>(&self, x: &[T]) -> (T, T) {
+        let count = T::of(x.len() as f64);
+        let mean = sum(x, |x| x) / count;
+        let squares = sum(x, |x| (x - mean) * (x - mean));
+        (mean, T::one() / (squares / count + T::of(self.eps)).sqrt())
+    }
+}
+
+impl Kernel<3> for LayerNorm {
+    const NAME: &'static str = "layer_norm";
+    type Aux = ();
+
+    fn shape(&self, shapes: [Shape; 3]) -> Result<Shape> {
+        check(Self::NAME, shapes, self.eps)?;
+        Ok(shapes[0])
+    }
+
+    fn cpu<T: Real>(
+        &self,
+        [shape, ..]: [Shape; 3],
+        [x, gamma, beta]: [&[T]; 3],
+        out: &mut [T],
+        _: bool,
+    ) -> Result<()> {
+        let c = shape.channels();
+        each(out, c, |at, out| {
+            for (out, x) in out.chunks_exact_mut(c).zip(x[at..].chunks_exact(c)) {
+                let (mean, factor) = self.statistics(x);
+                for (((o, x), g), b) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
+                    *o = (*x - mean) * factor * *g + *b;
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Op<3> for LayerNorm {
+    /// The input and the scale.
+    type Saved = [Tensor; 2];
+
+    fn save(&self, (): (), [x, gamma, _]: [&Tensor; 3], _: &Tensor) -> [Tensor; 2] {
+        [x.detached(), gamma.detached()]
+    }
+
+    fn backward(
+        &self,
+        [x, gamma]: [Tensor; 2],
+        grad: Tensor,
+        wanted: [bool; 3],
+    ) -> Result<[Option<Tensor>; 3]> {
+        let dtype = gamma.dtype();
+        let kernel = LayerNormGradient { norm: self.clone(), gamma };
+        let (of_x, [of_gamma, of_beta]) = run(&kernel, [grad.into(), x.into()])?;
+        Ok([
+            wanted[0].then_some(of_x),
+            wanted[1].then(|| of_gamma.cast(dtype)).transpose()?,
+            wanted[2].then(|| of_beta.cast(dtype)).transpose()?,
+        ])
+    }
+}
+
+/// The gradients of [`LayerNorm`] from that of its output and the input.
+#[derive(Clone)]
+struct LayerNormGradient {
+    norm: LayerNorm,
+    gamma: Tensor,
+}
+
+impl Kernel<2> for LayerNormGradient {
+    const NAME: &'static str = "layer_norm gradient";
+    const IN_PLACE: bool = true;
+    /// The gradients of the scale and the shift.
+    type Aux = [Tensor; 2];
+
+    fn shape(&self, [grad, x]: [Shape; 2]) -> Result<Shape> {
+        same(Self::NAME, grad, x)
+    }
+
+    fn cpu<T: Real>(
+        &self,
+        shapes: [Shape; 2],
+        [grad, x]: [&[T]; 2],
+        out: &mut [T],
+        recording: bool,
+    ) -> Result<[Tensor; 2]> {
+        out.copy_from_slice(grad);
+        self.cpu_in_place(shapes, [&[], x], out, recording)
+    }
+
+    fn cpu_in_place<T: Real>(
+        &self,
+        [shape, _]: [Shape; 2],
+        [_, x]: [&[T]; 2],
+        grad: &mut [T],
+        _: bool,
+    ) -> Result<[Tensor; 2]> {
+        let (c, gamma) = (shape.channels(), self.gamma.cast(T::DTYPE)?);
+        let gamma = gamma.as_slice::<T>()?;
+        let piece = whole_rows(c);
+        let parts: Vec<Vec<f64>> = grad
+            .par_chunks_mut(piece)
+            .zip(x.par_chunks(piece))
+            .map(|(grad, x)| {
+                let mut sums = vec![0.0; 2 * c];
+                for (g, x) in grad.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                    self.row(x, gamma, g, &mut sums);
+                }
+                sums
+            })
+            .collect();
+        let mut sums = vec![0.0; 2 * c];
+        for part in &parts {
+            sums.iter_mut().zip(part).for_each(|(s, p)| *s += *p);
+        }
+        let tensor = |xs: &[f64]| {
+            Tensor::build(&[c], |out: &mut [T]| {
+                out.iter_mut().zip(xs).for_each(|(o, x)| *o = T::of(*x));
+                Ok(())
+            })
+        };
+        Ok([tensor(&sums[..c])?, tensor(&sums[c..])?])
+    }
+}
+
+impl LayerNormGradient {
+    /// Replaces the gradient `g` of one row, and adds to the sums for the scale and the shift.
+    #[inline(always)]
+    fn row<T: Real>(&self, x: &[T], gamma: &[T], g: &mut [T], sums: &mut [f64]) {
+        let (mean, factor) = self.norm.statistics(x);
+        let count = T::of(x.len() as f64);
+        let (of_gamma, of_beta) = sums.split_at_mut(x.len());
+        for (((of_gamma, of_beta), g), x) in of_gamma.iter_mut().zip(of_beta).zip(&*g).zip(x) {
+            *of_gamma += (*g * (*x - mean) * factor).wide();
+            *of_beta += g.wide();
+        }
+        g.iter_mut().zip(gamma).for_each(|(g, gamma)| *g *= *gamma);
+        let plain = sum(g, |h| h) / count;
+        let product = sum_of_pairs(g, x, |h, x| h * (x - mean)) / count * factor * factor;
+        g.iter_mut().zip(x).for_each(|(h, x)| *h = (*h - plain - (*x - mean) * product) * factor);
+    }
+}

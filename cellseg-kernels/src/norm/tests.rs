@@ -1,0 +1,133 @@
+use super::{
+    cases::{CASES, TOLERANCE},
+    *,
+};
+use crate::pointwise::checks::{check, single, told};
+use cellseg_core::{
+    Tensor,
+    testing::{noise, relative_l2, wide},
+};
+
+const EPS: f64 = 1e-5;
+
+fn inputs(dims: &[usize]) -> [Tensor; 3] {
+    let c = dims[dims.len() - 1];
+    [noise(dims, 1), noise(&[c], 2), noise(&[c], 3)]
+}
+
+/// Normalises what `group` gives the same number, which it is asked for each number's place in `[n, m, c]`.
+fn expected(v: &[Vec<f64>], dims: &[usize], group: impl Fn(usize, usize, usize) -> usize) -> Vec<f64> {
+    let c = dims[dims.len() - 1];
+    let m = dims[1..dims.len() - 1].iter().product::<usize>();
+    let groups: Vec<usize> = (0..v[0].len()).map(|i| group(i / c / m, i / c % m, i % c)).collect();
+    let moments = |g: usize| {
+        let of: Vec<f64> = v[0].iter().zip(&groups).filter(|(_, h)| **h == g).map(|(x, _)| *x).collect();
+        let mean = of.iter().sum::<f64>() / of.len() as f64;
+        (mean, of.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / of.len() as f64)
+    };
+    let moments: Vec<_> = (0..=groups.iter().copied().max().unwrap_or(0)).map(moments).collect();
+    let y = |(i, x): (usize, &f64)| {
+        let (mean, variance) = moments[groups[i]];
+        (x - mean) / (variance + EPS).sqrt() * v[1][i % c] + v[2][i % c]
+    };
+    v[0].iter().enumerate().map(y).collect()
+}
+
+#[test]
+fn groups_of_channels_are_normalised_over_all_voxels_of_a_sample() {
+    for (dims, groups) in CASES {
+        let width = dims[dims.len() - 1] / groups;
+        check(
+            &inputs(dims),
+            TOLERANCE,
+            |v| group_norm(&v[0], &v[1], &v[2], *groups, EPS),
+            |v| expected(v, dims, |n, _, c| n * groups + c / width),
+        );
+    }
+}
+
+#[test]
+fn instances_are_groups_of_one_channel() {
+    for (dims, _) in &CASES[2..] {
+        let channels = dims[dims.len() - 1];
+        check(
+            &inputs(dims),
+            TOLERANCE,
+            |v| instance_norm(&v[0], &v[1], &v[2], EPS),
+            |v| expected(v, dims, |n, _, c| n * channels + c),
+        );
+    }
+}
+
+#[test]
+fn layers_are_normalised_over_the_channels_of_each_voxel() {
+    for dims in
+        [&[1, 9][..], &[3, 12], &[2, 2, 2, 2, 5], &[1, 3, 5, 7, 6], &[2, 3, 48], &[5, 37], &[1, 6, 7, 8, 96]]
+    {
+        let m = dims[1..dims.len() - 1].iter().product::<usize>();
+        check(
+            &inputs(dims),
+            TOLERANCE,
+            |v| layer_norm(&v[0], &v[1], &v[2], EPS),
+            |v| expected(v, dims, |n, voxel, _| n * m + voxel),
+        );
+    }
+}
+
+#[test]
+fn numbers_far_from_zero_keep_their_variance() -> Result<()> {
+    let dims = [2, 8, 8, 8, 4];
+    let [x, gamma, beta] = inputs(&dims);
+    let far = crate::pointwise::add_scalar(x, 1000.0)?;
+    let rounded = single(&[far, gamma, beta]);
+    let double: Vec<Tensor> =
+        rounded.iter().map(|x| x.cast(cellseg_core::DType::F64)).collect::<Result<_>>()?;
+    let run = |v: &[Tensor]| group_norm(&v[0], &v[1], &v[2], 2, EPS).map(|y| wide(&y));
+    // The mean itself is rounded to 2^-14 there.
+    let error = relative_l2(&run(&rounded)?, &run(&double)?);
+    assert!(error < 1e-4, "{error}");
+    Ok(())
+}
+
+#[test]
+fn constant_numbers_give_the_shift() -> Result<()> {
+    let [_, gamma, beta] = &single(&inputs(&[1, 4]))[..] else { unreachable!() };
+    let x = Tensor::full(7.3f32, &[2, 3, 3, 3, 4])?;
+    for y in [group_norm(&x, gamma, beta, 2, EPS)?, layer_norm(&x, gamma, beta, EPS)?] {
+        for row in y.to_vec::<f32>()?.chunks(4) {
+            assert_eq!(row, beta.to_vec::<f32>()?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_not_a_number_spoils_its_group_only() -> Result<()> {
+    let [mut x, gamma, beta] = inputs(&[2, 5, 4]);
+    x.as_mut_slice::<f64>()?[9] = f64::NAN;
+    let y = group_norm(&x, &gamma, &beta, 2, EPS)?.to_vec::<f64>()?;
+    for (i, y) in y.iter().enumerate() {
+        assert_eq!(y.is_nan(), i < 20 && i % 4 < 2, "number {i}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_samples_and_no_voxels_pass_through() -> Result<()> {
+    for dims in [[0, 3, 4], [2, 0, 4]] {
+        let [x, gamma, beta] = inputs(&dims);
+        assert_eq!(group_norm(&x, &gamma, &beta, 2, EPS)?.shape().dims(), dims);
+        assert_eq!(layer_norm(&x, &gamma, &beta, EPS)?.shape().dims(), dims);
+    }
+    Ok(())
+}
+
+#[test]
+fn mistakes_name_what_was_given_and_what_is_expected() {
+    let [x, gamma, beta] = inputs(&[2, 3, 6]);
+    assert!(told(group_norm(&x, &gamma, &beta, 4, EPS)).contains("4 groups do not divide the 6 channels"));
+    assert!(told(group_norm(&x, &gamma, &beta, 0, EPS)).contains("0 groups"));
+    assert!(told(group_norm(&x, &noise(&[5], 1), &beta, 2, EPS)).contains("[6] is expected"));
+    assert!(told(layer_norm(&x, &gamma, &beta, f64::NAN)).contains("eps is NaN"));
+    assert!(told(layer_norm(&noise(&[6], 1), &gamma, &beta, EPS)).contains("[n, .., c]"));
+}

@@ -1,0 +1,75 @@
+//! Limits on gradients.
+
+use super::{NAME, not_negative};
+use crate::pointwise::chunks::{self, map_in_place};
+use cellseg_core::{DType, Error, Real, Result, Tensor};
+
+/// Scales gradients so that the Euclidean norm of all of them together is at most `limit`, and returns the norm that they
+/// had. Where that is not finite the gradients stay as they are: the step is better left out.
+///
+/// The scale is `limit / (norm + 1e-6)` where that is below one, as in PyTorch. The norm is accumulated in double
+/// precision, in the order of the tensors, and is the same bits for any number of threads.
+///
+/// # Errors
+/// A limit that is negative or not finite; [`Error::DType`] for gradients that are neither `f32` nor `f64`,
+/// [`Error::Device`] for those that are not on the CPU.
+pub fn clip_norm<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor>, limit: f64) -> Result<f64> {
+    not_negative("the limit", limit)?;
+    let gradients: Vec<_> = gradients.into_iter().collect();
+    let mut sum = 0.0;
+    for g in &gradients {
+        sum += match g.dtype() {
+            DType::F32 => squares(g.as_slice::<f32>()?),
+            DType::F64 => squares(g.as_slice::<f64>()?),
+            found => return Err(neither(found)),
+        };
+    }
+    let norm = sum.sqrt();
+    let factor = limit / (norm + 1e-6);
+    if norm.is_finite() && factor < 1.0 {
+        for g in gradients {
+            match g.dtype() {
+                DType::F64 => map_in_place(g.as_mut_slice::<f64>()?, |x| x * factor),
+                _ => map_in_place(g.as_mut_slice::<f32>()?, |x| x * factor as f32),
+            }
+        }
+    }
+    Ok(norm)
+}
+
+/// Moves each number of the gradients into `[-limit, limit]`; what is not a number stays so.
+///
+/// # Errors
+/// As for [`clip_norm`].
+pub fn clip_value<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor>, limit: f64) -> Result<()> {
+    not_negative("the limit", limit)?;
+    for g in gradients {
+        match g.dtype() {
+            DType::F32 => clamp(g.as_mut_slice::<f32>()?, limit as f32),
+            DType::F64 => clamp(g.as_mut_slice::<f64>()?, limit),
+            found => return Err(neither(found)),
+        }
+    }
+    Ok(())
+}
+
+fn squares<T: Real>(xs: &[T]) -> f64 {
+    chunks::sum(xs.len(), |range| {
+        let mut parts = [0.0; 8];
+        for xs in xs[range].chunks(8) {
+            parts.iter_mut().zip(xs).for_each(|(p, x)| *p += x.wide() * x.wide());
+        }
+        parts.iter().sum()
+    })
+}
+
+fn clamp<T: Real>(xs: &mut [T], limit: T) {
+    map_in_place(xs, |x| {
+        let x = if x > limit { limit } else { x };
+        if x < -limit { -limit } else { x }
+    });
+}
+
+fn neither(found: DType) -> Error {
+    Error::DType { op: NAME, found, expected: "F32 or F64" }
+}

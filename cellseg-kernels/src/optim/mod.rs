@@ -1,0 +1,186 @@
+//! Optimisers: how parameters follow their gradients, by the formulas of PyTorch.
+//!
+//! An [`Optimizer`] is a [`Rule`], which holds the settings, and a [`State`] per parameter, found by the parameter's name.
+//! States can be taken out and put back, and training then goes on with the same bits. A step is one pass over each
+//! parameter, its gradient and its state, in place.
+//!
+//! ```
+//! use cellseg_core::{Tape, Tensor};
+//! use cellseg_kernels::{loss::mse, optim::{Adam, Optimizer}};
+//!
+//! let target = Tensor::full(1.0f32, &[4])?;
+//! let mut w = Tensor::full(0.0f32, &[4])?.trainable();
+//! let mut adam = Optimizer::new(Adam { lr: 0.1, ..Adam::default() });
+//! for _ in 0..100 {
+//!     let tape = Tape::new();
+//!     let loss = mse(&w.on(&tape), &target)?;
+//!     let grads = tape.backward(&loss)?;
+//!     let grad = grads.get(&w).expect("the loss depends on w").clone();
+//!     adam.step([("w", &mut w, &grad)])?;
+//! }
+//! assert!(w.to_vec::<f32>()?.iter().all(|w| (w - 1.0).abs() < 0.05));
+//! # Ok::<(), cellseg_core::Error>(())
+//! ```
+
+mod adam;
+mod clip;
+mod sgd;
+#[cfg(test)]
+mod tests;
+
+pub use adam::Adam;
+pub use clip::{clip_norm, clip_value};
+pub use sgd::Sgd;
+
+use cellseg_core::{DType, Error, Real, Result, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+
+const NAME: &str = "optimizer";
+
+/// How a parameter follows its gradient.
+pub trait Rule {
+    /// The names, as in PyTorch's state dict, of the arrays that are kept for each parameter; they start as zeros.
+    fn slots(&self) -> &'static [&'static str];
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where one is out of its range.
+    fn check(&self) -> Result<()>;
+
+    /// Moves a parameter. `step` counts its updates from 1, this one included.
+    ///
+    /// # Errors
+    /// Slots of another type or shape than the parameter.
+    fn update<T: Real>(
+        &self,
+        step: u64,
+        parameter: &mut [T],
+        slots: &mut [Tensor],
+        gradient: &[T],
+    ) -> Result<()>;
+}
+
+/// What an optimiser keeps for one parameter.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// How many updates the parameter has had.
+    pub step: u64,
+    /// Arrays of the parameter's shape and type, in the order of [`Rule::slots`].
+    pub slots: Vec<Tensor>,
+}
+
+/// A rule with its state for each parameter.
+#[derive(Debug, Clone)]
+pub struct Optimizer<R> {
+    /// The settings; they may change between steps, as the learning rate does by a schedule.
+    pub rule: R,
+    states: BTreeMap<String, State>,
+}
+
+impl<R: Rule> Optimizer<R> {
+    /// An optimiser that has seen no parameter.
+    pub fn new(rule: R) -> Self {
+        Self::resume(rule, BTreeMap::new())
+    }
+
+    /// An optimiser that goes on from the states that [`Optimizer::states`] gave, by parameter name.
+    pub fn resume(rule: R, states: BTreeMap<String, State>) -> Self {
+        Optimizer { rule, states }
+    }
+
+    /// The state of each parameter that was updated, by its name.
+    pub fn states(&self) -> &BTreeMap<String, State> {
+        &self.states
+    }
+
+    /// Moves each parameter, given with its name and its gradient. Either all are moved or, where there is an error in
+    /// what was given, none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for settings out of range, a name that comes twice, a gradient or a state whose shape is not
+    /// the parameter's; [`Error::DType`] where types differ or are neither `f32` nor `f64`; [`Error::Device`] where
+    /// numbers are not on the CPU.
+    pub fn step<'a>(
+        &mut self,
+        parameters: impl IntoIterator<Item = (&'a str, &'a mut Tensor, &'a Tensor)>,
+    ) -> Result<()> {
+        self.rule.check()?;
+        let parameters: Vec<_> = parameters.into_iter().collect();
+        let mut names = BTreeSet::new();
+        for (name, parameter, gradient) in &parameters {
+            if !names.insert(*name) {
+                return Err(Error::argument(NAME, format!("the parameter {name} is given twice")));
+            }
+            self.check(name, parameter, gradient)?;
+        }
+        for (name, parameter, gradient) in parameters {
+            match parameter.dtype() {
+                DType::F64 => self.update::<f64>(name, parameter, gradient)?,
+                _ => self.update::<f32>(name, parameter, gradient)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, name: &str, parameter: &Tensor, gradient: &Tensor) -> Result<()> {
+        let (shape, dtype) = (parameter.shape(), parameter.dtype());
+        if !matches!(dtype, DType::F32 | DType::F64) {
+            return Err(Error::DType { op: NAME, found: dtype, expected: "F32 or F64" });
+        }
+        let alike = |what: &str, t: &Tensor| {
+            if t.dtype() != dtype {
+                return Err(Error::DType { op: NAME, found: t.dtype(), expected: "the parameter's type" });
+            }
+            if t.shape() != shape {
+                let of = format!("{what} of {name} has shape {:?}; the parameter has {shape:?}", t.shape());
+                return Err(Error::argument(NAME, of));
+            }
+            if t.device() != cellseg_core::Device::Cpu {
+                return Err(Error::Device(format!(
+                    "{NAME}: {what} of {name} is not on the CPU; use Tensor::to"
+                )));
+            }
+            Ok(())
+        };
+        alike("the value", parameter)?;
+        alike("the gradient", gradient)?;
+        let Some(state) = self.states.get(name) else { return Ok(()) };
+        let expected = self.rule.slots();
+        if state.slots.len() != expected.len() {
+            let why = format!("the state of {name} holds {} arrays, not {expected:?}", state.slots.len());
+            return Err(Error::argument(NAME, why));
+        }
+        expected.iter().zip(&state.slots).try_for_each(|(slot, t)| alike(slot, t))
+    }
+
+    fn update<T: Real>(&mut self, name: &str, parameter: &mut Tensor, gradient: &Tensor) -> Result<()> {
+        if !self.states.contains_key(name) {
+            let zeros = || Tensor::full(T::zero(), parameter.shape().dims());
+            let slots = self.rule.slots().iter().map(|_| zeros()).collect::<Result<_>>()?;
+            self.states.insert(name.to_string(), State { step: 0, slots });
+        }
+        let Some(state) = self.states.get_mut(name) else { return Ok(()) };
+        self.rule.update(
+            state.step + 1,
+            parameter.as_mut_slice::<T>()?,
+            &mut state.slots,
+            gradient.as_slice::<T>()?,
+        )?;
+        state.step += 1;
+        Ok(())
+    }
+}
+
+/// Checks that a setting is a number from zero up.
+fn not_negative(setting: &str, x: f64) -> Result<()> {
+    if x >= 0.0 && x.is_finite() {
+        return Ok(());
+    }
+    Err(Error::argument(NAME, format!("{setting} is {x}; it must be finite and not negative")))
+}
+
+/// The error for slots that are not those of a rule.
+fn wrong_slots(found: usize, expected: &[&str]) -> Error {
+    Error::argument(NAME, format!("{found} arrays of state where {expected:?} are expected"))
+}
