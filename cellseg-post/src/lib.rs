@@ -32,6 +32,6 @@ pub use regions::{Cell, Intensity, Region, Table, cellseg3d_table, region_table,
 pub use scores::{Criterion, Matching, Overlap, Overlaps, dice, foreground_iou, match_slices};
 pub use seeds::{MaximaRule, Peak, keep_apart, local_maxima, persistent_peaks, seed_volume, threshold_seeds};
 pub use spacing::Spacing;
-pub use threshold::{Histogram, OtsuRule, Threshold, histogram, mask_above, otsu, percentiles};
+pub use threshold::{Histogram, OtsuRule, Threshold, histogram, mask_above, otsu, percentiles, robust_otsu};
 pub use voronoi::voronoi;
 pub use watershed::watershed;

@@ -36,14 +36,20 @@ pub fn histogram(image: ArrayView3<f32>, bins: usize) -> Result<Histogram, Error
     }
     let values = raster(&image);
     let (low, high) = range(Grid::of(&image), &values)?;
+    Ok(between(&values, low, high, bins))
+}
+
+/// The histogram of values that are `low` at least, those above `high` taken as `high`.
+pub(super) fn between(values: &[f32], low: f32, high: f32, bins: usize) -> Histogram {
     let step = (high - low) / bins as f32;
     let mut edges: Vec<f32> = (0..bins).map(|bin| bin as f32 * step + low).collect();
     edges.push(high);
-    let counts = count(&values, bins, |value| {
+    let counts = count(values, bins, |value| {
+        let value = value.min(high);
         let guess = (((value - low) / (high - low)) * bins as f32) as usize;
         settle(&edges, value, guess.min(bins - 1))
     });
-    Ok(Histogram { edges, counts })
+    Histogram { edges, counts }
 }
 
 /// The bin that holds `value`, near a guess that rounding may have put into a neighbour.

@@ -9,31 +9,29 @@ use ndarray::{Array3, ArrayView3, Zip};
 use crate::Error;
 
 pub use histogram::{Histogram, histogram};
-pub use otsu::{OtsuRule, otsu};
+pub use otsu::{OtsuRule, otsu, robust_otsu};
 pub use percentile::percentiles;
 
 /// How the foreground of a map is told from its background.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Threshold {
-    /// The value that separates the map's own values best.
+    /// The value that separates the map's own values best, a few outliers aside ([`robust_otsu`]).
+    #[default]
+    RobustOtsu,
+    /// The value that separates the map's own values best ([`otsu`]).
     Otsu(OtsuRule),
     /// A value chosen beforehand.
     Fixed(f32),
-}
-
-impl Default for Threshold {
-    fn default() -> Self {
-        Self::Otsu(OtsuRule::default())
-    }
 }
 
 impl Threshold {
     /// The threshold's value for `map`.
     ///
     /// # Errors
-    /// Those of [`otsu`]; [`Error::Argument`] if a fixed threshold is NaN.
+    /// Those of [`otsu`] for the values found; [`Error::Argument`] if a fixed threshold is NaN.
     pub fn value(self, map: ArrayView3<f32>) -> Result<f32, Error> {
         match self {
+            Self::RobustOtsu => robust_otsu(map),
             Self::Otsu(rule) => otsu(map, rule),
             Self::Fixed(value) if value.is_nan() => Err(Error::Argument {
                 name: "the fixed threshold",

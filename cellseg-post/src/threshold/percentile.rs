@@ -29,25 +29,30 @@ pub fn percentiles(image: ArrayView3<f32>, q: &[f64]) -> Result<Vec<f64>, Error>
     let grid = Grid::of(&image).not_empty()?;
     let values = raster(&image);
     all_finite(grid, &values)?;
-    let upper = count(&values, HALF, |value| (key(value) >> 16) as usize);
+    Ok(percentiles_of(&values, q))
+}
+
+/// [`percentiles`] of at least one value, all of them finite.
+pub(super) fn percentiles_of(values: &[f32], q: &[f64]) -> Vec<f64> {
+    let upper = count(values, HALF, |value| (key(value) >> 16) as usize);
     let mut known: Vec<(usize, Vec<u64>)> = Vec::new();
     let mut value_at = |rank: u64| {
         let (bin, rank) = locate(&upper, rank);
         let at = known.iter().position(|(other, _)| *other == bin).unwrap_or_else(|| {
-            known.push((bin, lower_counts(&values, bin)));
+            known.push((bin, lower_counts(values, bin)));
             known.len() - 1
         });
         let (low, _) = locate(&known[at].1, rank);
         f64::from(value_of((bin << 16 | low) as u32))
     };
-    Ok(q.iter()
+    q.iter()
         .map(|q| {
             let rank = q / 100.0 * (values.len() - 1) as f64;
             let (below, share) = (rank.floor(), rank.fract());
             let low = value_at(below as u64);
             if share == 0.0 { low } else { interpolate(low, value_at(below as u64 + 1), share) }
         })
-        .collect())
+        .collect()
 }
 
 /// From `low` to `high`, measured from the nearer end, as NumPy does.

@@ -1,0 +1,164 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use cellseg_post::{Connectivity, Labels, components, relabel_sequential, watershed};
+use ndarray::Array3;
+use proptest::prelude::*;
+
+use super::{mask, steps, volume};
+
+type Voxel = (usize, usize, usize);
+
+/// Neighbours in the order of scikit-image: faces, edges, corners, each in raster order.
+fn neighbours((z, y, x): Voxel, shape: Voxel, connectivity: Connectivity) -> Vec<Voxel> {
+    let reach = match connectivity {
+        Connectivity::Six => 1,
+        Connectivity::Eighteen => 2,
+        Connectivity::TwentySix => 3,
+    };
+    let mut found = Vec::new();
+    for differing in 1..=reach {
+        for (dz, dy, dx) in (0..27).map(|n| (n / 9, n / 3 % 3, n % 3)) {
+            let inside = (1..=shape.0).contains(&(z + dz))
+                && (1..=shape.1).contains(&(y + dy))
+                && (1..=shape.2).contains(&(x + dx));
+            if inside && [dz, dy, dx].iter().filter(|d| **d != 1).count() == differing {
+                found.push((z + dz - 1, y + dy - 1, x + dx - 1));
+            }
+        }
+    }
+    found
+}
+
+fn connectivity() -> impl Strategy<Value = Connectivity> {
+    prop_oneof![Just(Connectivity::Six), Just(Connectivity::Eighteen), Just(Connectivity::TwentySix)]
+}
+
+fn components_by_flood_fill(mask: &Array3<bool>, connectivity: Connectivity) -> Array3<u32> {
+    let mut ids = Array3::zeros(mask.dim());
+    let mut count = 0;
+    for (start, _) in mask.indexed_iter().filter(|(_, inside)| **inside) {
+        if ids[start] != 0 {
+            continue;
+        }
+        count += 1;
+        ids[start] = count;
+        let mut open = VecDeque::from([start]);
+        while let Some(voxel) = open.pop_front() {
+            for other in neighbours(voxel, mask.dim(), connectivity) {
+                if mask[other] && ids[other] == 0 {
+                    ids[other] = count;
+                    open.push_back(other);
+                }
+            }
+        }
+    }
+    ids
+}
+
+/// One heap of (level, arrival, raster order), nothing else.
+fn watershed_by_one_heap(
+    landscape: &Array3<f32>,
+    seeds: &Array3<u32>,
+    mask: &Array3<bool>,
+    connectivity: Connectivity,
+) -> Array3<u32> {
+    let mut ids = Array3::from_shape_fn(mask.dim(), |at| if mask[at] { seeds[at] } else { 0 });
+    let level = |at: Voxel| (landscape[at] * 4.0) as u32;
+    let mut heap: BinaryHeap<_> =
+        ids.indexed_iter().filter(|(_, id)| **id != 0).map(|(at, _)| Reverse((level(at), 0, at))).collect();
+    let mut arrivals = 0;
+    while let Some(Reverse((high, _, voxel))) = heap.pop() {
+        for other in neighbours(voxel, mask.dim(), connectivity) {
+            if mask[other] && ids[other] == 0 {
+                ids[other] = ids[voxel];
+                arrivals += 1;
+                heap.push(Reverse((level(other).max(high), arrivals, other)));
+            }
+        }
+    }
+    ids
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn components_are_those_of_a_flood_fill(
+        mask in prop_oneof![mask(0.2, 9), mask(0.6, 9), mask(1.0, 3)],
+        connectivity in connectivity(),
+    ) {
+        let labels = components(mask.view(), connectivity).unwrap();
+        prop_assert_eq!(labels.ids(), components_by_flood_fill(&mask, connectivity));
+    }
+
+    #[test]
+    fn components_do_not_depend_on_where_slabs_are_cut(mask in mask(0.4, 6)) {
+        // More than 16 planes are cut into slabs of several; stacking moves the cuts through the volume.
+        let tall = ndarray::concatenate(ndarray::Axis(0), &vec![mask.view(); 7]).unwrap();
+        let labels = components(tall.view(), Connectivity::TwentySix).unwrap();
+        prop_assert_eq!(labels.ids(), components_by_flood_fill(&tall, Connectivity::TwentySix));
+    }
+
+    #[test]
+    fn turning_the_volume_turns_the_components(mask in mask(0.3, 8), connectivity in connectivity()) {
+        let labels = components(mask.view(), connectivity).unwrap();
+        // A view that is not in raster order.
+        let turned = components(mask.view().permuted_axes([2, 0, 1]), connectivity).unwrap();
+        let back = turned.ids().permuted_axes([1, 2, 0]).to_owned();
+        prop_assert_eq!(labels, Labels::from_ids(back.view()));
+    }
+
+    #[test]
+    fn a_watershed_floods_like_one_heap_with_ties_in_raster_order(
+        landscape in steps(7),
+        seed_at in prop::collection::vec(0u8..8, 343),
+        closed in prop::collection::vec(0u8..5, 343),
+        connectivity in connectivity(),
+    ) {
+        let place = |(z, y, x): Voxel| z * 49 + y * 7 + x;
+        let seeds =
+            Array3::from_shape_fn(landscape.dim(), |at| if seed_at[place(at)] == 0 { place(at) as u32 + 1 } else { 0 });
+        let mask = Array3::from_shape_fn(landscape.dim(), |at| closed[place(at)] != 0);
+        let ids = watershed(landscape.view(), seeds.view(), mask.view(), connectivity).unwrap();
+        prop_assert_eq!(ids, watershed_by_one_heap(&landscape, &seeds, &mask, connectivity));
+    }
+
+    #[test]
+    fn labels_are_numbered_by_their_first_voxels(ids in volume(prop_oneof![Just(0), Just(u32::MAX), 1u32..9], 6)) {
+        let labels = Labels::from_ids(ids.view());
+        let mut next = 1;
+        let mut old = vec![0];
+        for (&new, &id) in labels.ids().iter().zip(&ids) {
+            prop_assert!(new <= next);
+            if new == next {
+                next += 1;
+                old.push(id);
+            }
+            prop_assert_eq!(old[new as usize], id);
+        }
+        prop_assert_eq!(labels.count() + 1, next);
+        prop_assert_eq!(labels.sizes().iter().sum::<u64>(), ids.len() as u64);
+    }
+
+    #[test]
+    fn sequential_ids_keep_their_order(ids in volume(prop_oneof![Just(0), Just(u32::MAX), 1u32..9], 6)) {
+        let relabelled = relabel_sequential(ids.view());
+        prop_assert!(relabelled.old_ids.is_sorted());
+        for (&new, &id) in relabelled.ids.iter().zip(&ids) {
+            prop_assert_eq!(relabelled.old_ids[new as usize], id);
+        }
+    }
+
+    #[test]
+    fn size_filters_keep_what_is_in_range(mask in mask(0.3, 8), least in 1u64..6) {
+        let labels = components(mask.view(), Connectivity::Six).unwrap();
+        let sizes = labels.sizes();
+        let kept = labels.clone().filter_voxels(least..=least + 2);
+        for (&before, &after) in labels.ids().iter().zip(kept.ids()) {
+            let size = sizes[before as usize];
+            prop_assert_eq!(after != 0, before != 0 && size >= least && size <= least + 2);
+        }
+        prop_assert_eq!(Labels::from_ids(kept.ids()), kept, "numbers have no gaps");
+    }
+}

@@ -1,0 +1,65 @@
+use cellseg_post::{
+    InstanceOptions, Labels, Method, Spacing, WatershedSeeds, distance_transform, gaussian, instances, otsu,
+    regions,
+};
+use ndarray::Array3;
+
+/// A volume of balls with a ripple, large enough that work is split.
+fn balls() -> Array3<f32> {
+    Array3::from_shape_fn((36, 70, 75), |(z, y, x)| {
+        let nearest = |c: usize, step: f32| {
+            let off = (c as f32 + step / 2.0) % step - step / 2.0;
+            off * off
+        };
+        let distance = (4.0 * nearest(z, 9.0) + nearest(y, 16.0) + nearest(x, 14.0)).sqrt();
+        let ripple = ((z * 31 + y * 17 + x * 13) % 97) as f32 / 97.0;
+        1.0 / (1.0 + (distance - 6.0).exp()) + 0.05 * ripple
+    })
+}
+
+fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+#[test]
+fn results_have_the_same_bits_on_any_number_of_threads() {
+    let map = balls();
+    let spacing = Spacing::new(2.0, 1.0, 1.0).unwrap();
+    let everything = || {
+        let methods = [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape), Method::Components];
+        let labels: Vec<Labels> = methods
+            .into_iter()
+            .map(|method| {
+                let options = InstanceOptions { method, ..Default::default() };
+                instances(map.view(), spacing, &options).unwrap()
+            })
+            .collect();
+        let blurred = gaussian(map.view(), [1.5, 2.0, 3.0]).unwrap().mapv(f32::to_bits);
+        let threshold = otsu(map.view(), Default::default()).unwrap();
+        let mask = map.mapv(|value| value > threshold);
+        let distance = distance_transform(mask.view(), spacing).mapv(f32::to_bits);
+        let table = format!("{:?}", regions(labels[0].ids(), Some(map.view()), spacing).unwrap());
+        (labels, blurred, threshold.to_bits(), distance, table)
+    };
+    let one = on_threads(1, everything);
+    assert!(one.0[0].count() > 20, "there are balls to tell apart");
+    for threads in [2, 7] {
+        assert!(one == on_threads(threads, everything), "{threads} threads");
+    }
+}
+
+#[test]
+fn views_in_another_order_give_what_their_copies_give() {
+    let map = balls();
+    let spacing = Spacing::new(1.0, 2.0, 1.0).unwrap();
+    let mut view = map.view().permuted_axes([1, 0, 2]);
+    view.invert_axis(ndarray::Axis(2));
+    let copy = view.as_standard_layout().to_owned();
+    let options = InstanceOptions::default();
+    let labels = instances(view, spacing, &options).unwrap();
+    assert_eq!(labels, instances(copy.view(), spacing, &options).unwrap());
+    assert_eq!(
+        regions(labels.ids(), Some(view), spacing).unwrap(),
+        regions(labels.ids(), Some(copy.view()), spacing).unwrap()
+    );
+}
