@@ -1,6 +1,8 @@
 //! The operations of cellseg: 3D convolution, norms, SoftNCuts and the rest, each with its gradient.
 
 pub mod concat;
+pub mod conv3d;
+pub mod conv_transpose3d;
 pub mod dropout;
 pub mod loss;
 pub mod norm;
@@ -8,4 +10,5 @@ pub mod optim;
 pub mod pointwise;
 pub mod pool;
 pub mod reduce;
+pub mod simd;
 pub mod softmax;

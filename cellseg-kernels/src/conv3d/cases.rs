@@ -1,0 +1,124 @@
+//! The shapes that tests, gradient checks and benches of the convolution run.
+
+use super::Conv3d;
+use crate::pointwise::Activation;
+
+/// A convolution's shapes and settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Volumes in the batch.
+    pub batch: usize,
+    /// Extents of the input, `(d, h, w)`.
+    pub size: [usize; 3],
+    /// Channels of the input.
+    pub input_channels: usize,
+    /// Channels of the output.
+    pub output_channels: usize,
+    /// Taps of the kernel per axis.
+    pub kernel: [usize; 3],
+    /// Stride, padding, activation.
+    pub settings: Conv3d,
+}
+
+/// The largest relative l2 error in single precision, forward and gradients.
+pub const TOLERANCE: f64 = 2e-6;
+
+const fn case(
+    batch: usize,
+    size: [usize; 3],
+    [input_channels, output_channels]: [usize; 2],
+    kernel: [usize; 3],
+    stride: [usize; 3],
+    padding: [usize; 3],
+) -> Case {
+    let settings = Conv3d { stride, padding, activation: Activation::None };
+    Case { batch, size, input_channels, output_channels, kernel, settings }
+}
+
+const fn cube(size: usize, channels: [usize; 2]) -> Case {
+    case(1, [size; 3], channels, [3; 3], [1; 3], [1; 3])
+}
+
+impl Case {
+    /// The shape of the input, `[n, d, h, w, c]`.
+    pub fn x(&self) -> [usize; 5] {
+        let [d, h, w] = self.size;
+        [self.batch, d, h, w, self.input_channels]
+    }
+
+    /// The shape of the kernel, `[kd, kh, kw, in, out]`.
+    pub fn w(&self) -> [usize; 5] {
+        let [kd, kh, kw] = self.kernel;
+        [kd, kh, kw, self.input_channels, self.output_channels]
+    }
+
+    /// The shape of the output, `[n, d, h, w, c]`.
+    pub fn y(&self) -> [usize; 5] {
+        let Conv3d { stride, padding, .. } = self.settings;
+        let [d, h, w] =
+            std::array::from_fn(|i| (self.size[i] + 2 * padding[i] - self.kernel[i]) / stride[i] + 1);
+        [self.batch, d, h, w, self.output_channels]
+    }
+
+    /// Multiplications and additions of the convolution, as of each of its gradients; zeros of the padding count.
+    pub fn flops(&self) -> f64 {
+        let products = self.y().iter().chain(&self.kernel).product::<usize>() * self.input_channels;
+        2.0 * products as f64
+    }
+
+    /// Bytes of the input, the kernel and the output in single precision.
+    pub fn bytes(&self) -> f64 {
+        let numbers =
+            [self.x(), self.w(), self.y()].iter().map(|s| s.iter().product::<usize>()).sum::<usize>();
+        4.0 * numbers as f64
+    }
+}
+
+/// Small shapes at every edge of the kernels: extents and channels of 1, primes, no multiples of a tile or a vector, all
+/// five extents the same; strides, kernels and paddings of all kinds.
+pub const CASES: &[Case] = &[
+    case(1, [1; 3], [1, 1], [1; 3], [1; 3], [0; 3]),
+    case(1, [1; 3], [1, 1], [3; 3], [1; 3], [1; 3]),
+    case(3, [3; 3], [3, 3], [3; 3], [1; 3], [1; 3]),
+    case(1, [5, 7, 11], [13, 17], [3; 3], [1; 3], [1; 3]),
+    case(2, [4, 5, 9], [1, 16], [3; 3], [1; 3], [1; 3]),
+    case(1, [3, 4, 19], [2, 33], [3; 3], [1; 3], [1; 3]),
+    case(1, [3, 2, 29], [16, 1], [3; 3], [1; 3], [1; 3]),
+    case(1, [3, 4, 18], [33, 2], [3; 3], [1; 3], [1; 3]),
+    case(1, [2, 3, 23], [7, 48], [3; 3], [1; 3], [1; 3]),
+    case(1, [2, 2, 15], [67, 80], [3; 3], [1; 3], [1; 3]),
+    case(1, [2, 3, 7], [131, 129], [1, 3, 3], [1; 3], [0, 1, 1]),
+    // One voxel each: 1x1x1, with as many voxels as need several rows and a rest.
+    case(2, [9, 11, 9], [5, 3], [1; 3], [1; 3], [0; 3]),
+    case(1, [3, 5, 6], [64, 2], [1; 3], [1; 3], [0; 3]),
+    // Strides, even kernels, kernels of one axis, no padding and too much of it.
+    case(1, [8, 6, 10], [6, 20], [2; 3], [2; 3], [0; 3]),
+    case(2, [7, 8, 9], [4, 5], [3; 3], [2; 3], [1; 3]),
+    case(1, [6, 7, 13], [3, 18], [1, 4, 5], [1, 2, 3], [0, 1, 2]),
+    case(1, [9, 4, 5], [2, 3], [5, 1, 1], [4, 1, 1], [0; 3]),
+    case(1, [5, 5, 8], [3, 4], [3; 3], [1; 3], [0; 3]),
+    case(1, [2, 3, 4], [3, 4], [1, 2, 3], [3, 2, 1], [2, 3, 4]),
+    case(1, [4, 4, 4], [2, 3], [2, 2, 2], [3, 3, 3], [0; 3]),
+    case(1, [2, 2, 2], [3, 3], [3; 3], [3; 3], [1; 3]),
+    case(1, [5, 6, 7], [2, 3], [7, 7, 7], [1; 3], [3; 3]),
+    // A row longer than a strip of the weight gradient.
+    case(1, [1, 2, 301], [3, 5], [1, 3, 3], [1; 3], [0, 1, 1]),
+];
+
+/// Layers of the networks, for timing: the first ones are those that the project's goals name.
+pub const LAYERS: &[Case] = &[
+    cube(64, [64, 64]),
+    cube(64, [16, 16]),
+    cube(32, [32, 32]),
+    cube(64, [1, 16]),
+    cube(64, [1, 64]),
+    cube(32, [128, 128]),
+    cube(16, [64, 64]),
+    cube(8, [128, 128]),
+    cube(16, [256, 256]),
+    cube(8, [512, 512]),
+    cube(64, [32, 16]),
+    cube(64, [2, 16]),
+    case(1, [64; 3], [64, 2], [1; 3], [1; 3], [0; 3]),
+    case(1, [64; 3], [16, 16], [1; 3], [1; 3], [0; 3]),
+];

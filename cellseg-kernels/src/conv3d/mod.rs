@@ -1,0 +1,92 @@
+//! Convolution of volumes, and its gradients.
+//!
+//! `y[o, b] = activation(bias[b] + sum over k, a of x[o * stride + k - padding, a] * w[k, a, b])`, where `o` and `k` run
+//! over depth, height and width, and voxels outside the volume are zero. This is the cross-correlation that neural
+//! networks call convolution.
+//!
+//! | module | what |
+//! |---|---|
+//! | `geometry` | which voxels are linked by which tap |
+//! | `direct`, `tile` | sums into voxels: the convolution and its data gradient |
+//! | `weight_gradient`, `strip` | sums into taps |
+//! | `bias_gradient` | sums over voxels |
+//!
+//! Another algorithm for the sums into voxels (Winograd's, say) has the signature of `direct::sum` and is chosen beside it
+//! in `op`, by a pure function of the problem.
+
+mod bias_gradient;
+#[cfg(any(test, feature = "testing"))]
+pub mod cases;
+pub(crate) mod direct;
+pub(crate) mod geometry;
+mod op;
+#[cfg(test)]
+pub(crate) mod reference;
+mod strip;
+#[cfg(test)]
+mod tests;
+mod tile;
+pub(crate) mod weight_gradient;
+
+pub(crate) use op::{bias_gradient, check_bias, kernel_extents};
+
+use crate::pointwise::{Activation, activate};
+use cellseg_core::{Result, Tensor, apply};
+
+/// The settings of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conv3d {
+    /// Voxels between neighbouring outputs, per axis of depth, height, width.
+    pub stride: [usize; 3],
+    /// Zeros before the first and after the last voxel, per axis.
+    pub padding: [usize; 3],
+    /// What the sums go through.
+    pub activation: Activation,
+}
+
+impl Default for Conv3d {
+    /// Stride 1, no padding, no activation.
+    fn default() -> Self {
+        Conv3d { stride: [1; 3], padding: [0; 3], activation: Activation::None }
+    }
+}
+
+impl Conv3d {
+    /// Stride 1 with the padding that keeps the extents under a cubic kernel of `kernel` taps, an odd number.
+    pub fn same(kernel: usize) -> Self {
+        Conv3d { padding: [kernel / 2; 3], ..Self::default() }
+    }
+}
+
+/// The convolution of `x` `[n, d, h, w, in]` with the kernel `w` `[kd, kh, kw, in, out]`, plus `bias` `[out]`.
+///
+/// The output is `[n, d', h', w', out]` with `d' = (d + 2 * padding - kd) / stride + 1`, rounded down, and so on.
+///
+/// ```
+/// use cellseg_core::Tensor;
+/// use cellseg_kernels::conv3d::{Conv3d, conv3d};
+/// let x = Tensor::full(1.0f32, &[1, 4, 4, 4, 2])?;
+/// let w = Tensor::full(0.5f32, &[3, 3, 3, 2, 8])?;
+/// let y = conv3d(&x, &w, None, &Conv3d::same(3))?;
+/// assert_eq!(y.shape().dims(), [1, 4, 4, 4, 8]);
+/// assert_eq!(y.to_vec::<f32>()?[0], 8.0); // a corner: 2 x 2 x 2 voxels of two channels
+/// # Ok::<(), cellseg_core::Error>(())
+/// ```
+///
+/// # Errors
+/// Shapes that do not fit together, a stride of zero, and a kernel larger than the padded volume; a setting of the
+/// activation that is out of range; memory.
+pub fn conv3d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, settings: &Conv3d) -> Result<Tensor> {
+    // A function whose gradient is not found from its value would need the sums kept as well as the output: it is an
+    // operation of its own, which keeps them alone.
+    let fused = settings.activation.gradient_is_from_output();
+    let op = op::Forward(Conv3d {
+        activation: if fused { settings.activation } else { Activation::None },
+        ..*settings
+    });
+    let y = match bias {
+        Some(bias) => apply(op, [x.into(), w.into(), bias.into()]),
+        None => apply(op, [x.into(), w.into()]),
+    }?;
+    if fused { Ok(y) } else { activate(y, settings.activation) }
+}

@@ -1,0 +1,213 @@
+use super::{
+    Conv3d, bias_gradient,
+    cases::{CASES, Case, TOLERANCE},
+    conv3d, direct,
+    geometry::Direction,
+    op,
+    reference::each_product,
+    weight_gradient,
+};
+use crate::{pointwise::Activation, simd::Isa};
+use cellseg_core::{
+    Real, Shape, Tape, Tensor,
+    testing::{check_gradients, noise, relative_l2, wide},
+};
+
+fn narrow<T: Real>(xs: &[f64]) -> Vec<T> {
+    xs.iter().map(|&x| T::of(x)).collect()
+}
+
+fn widen<T: Real>(xs: &[T]) -> Vec<f64> {
+    xs.iter().map(|x| x.wide()).collect()
+}
+
+/// Random numbers that `T` holds exactly.
+fn random<T: Real>(count: usize, seed: u64) -> Vec<T> {
+    narrow(&wide(&noise(&[count], seed)))
+}
+
+fn count(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+fn axes(case: &Case) -> [super::geometry::Axis; 3] {
+    let shape = |s: &[usize]| Shape::new(s).unwrap();
+    op::axes(&case.settings, shape(&case.x()), shape(&case.w())).unwrap()
+}
+
+/// The relative errors of the sums into outputs, inputs and taps, in this order.
+fn errors<T: Real>(isa: Isa, case: &Case) -> [f64; 3] {
+    let (x, w, g) = (
+        random::<T>(count(&case.x()), 1),
+        random::<T>(count(&case.w()), 2),
+        random::<T>(count(&case.y()), 3),
+    );
+    let bias = random::<T>(case.output_channels, 4);
+    let truth = {
+        let (x, w, g) = (widen(&x), widen(&w), widen(&g));
+        let mut y: Vec<f64> = (0..g.len()).map(|i| bias[i % bias.len()].wide()).collect();
+        let (mut gx, mut gw) = (vec![0.0; x.len()], vec![0.0; w.len()]);
+        each_product(case.x(), case.w(), case.y(), &case.settings, |i, k, o| {
+            y[o] += x[i] * w[k];
+            gx[i] += g[o] * w[k];
+            gw[k] += g[o] * x[i];
+        });
+        [y, gx, gw]
+    };
+    let axes = axes(case);
+    let [a, b] = [case.input_channels, case.output_channels];
+    let problem = |direction, input_channels, output_channels| direct::Problem {
+        batch: case.batch,
+        axes,
+        direction,
+        input_channels,
+        output_channels,
+    };
+    // Not a number where nothing is written.
+    let [mut y, mut gx, mut gw] = [g.len(), x.len(), w.len()].map(|n| vec![T::nan(); n]);
+    let plain = |bias| direct::Epilogue { bias, activation: Activation::None };
+    let weights = |transposed| direct::Weights { data: &w, transposed };
+    direct::sum(isa, &problem(Direction::ToCoarse, a, b), &x, weights(false), plain(Some(&bias)), &mut y);
+    direct::sum(isa, &problem(Direction::ToFine, b, a), &g, weights(true), plain(None), &mut gx);
+    let problem = weight_gradient::Problem { batch: case.batch, axes, fine_channels: a, coarse_channels: b };
+    weight_gradient::weight_gradient(isa, &problem, &x, &g, &mut gw);
+    [
+        relative_l2(&widen(&y), &truth[0]),
+        relative_l2(&widen(&gx), &truth[1]),
+        relative_l2(&widen(&gw), &truth[2]),
+    ]
+}
+
+#[test]
+fn every_instruction_set_computes_the_definition() {
+    for isa in Isa::available() {
+        for case in CASES {
+            let single = errors::<f32>(isa, case);
+            assert!(single.iter().all(|&e| e <= TOLERANCE), "{isa:?} f32 {case:?}: {single:?}");
+            let double = errors::<f64>(isa, case);
+            assert!(double.iter().all(|&e| e <= 1e-14), "{isa:?} f64 {case:?}: {double:?}");
+        }
+    }
+}
+
+fn tensor<T: Real>(shape: &[usize], seed: u64) -> Tensor {
+    Tensor::from_slice(&random::<T>(count(shape), seed), shape).unwrap()
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    let activations = [
+        Activation::None,
+        Activation::Relu,
+        Activation::LeakyRelu(0.1),
+        Activation::Elu(0.5),
+        Activation::Gelu,
+        Activation::Sigmoid,
+    ];
+    for (i, case) in CASES.iter().enumerate() {
+        // Whole numbers and a bias between them: no sum comes near zero, where some of the functions have a corner.
+        let whole = |dims: &[usize], seed, shift: f64| {
+            let xs: Vec<f64> = wide(&noise(dims, seed)).iter().map(|x| (3.0 * x).round() + shift).collect();
+            Tensor::from_slice(&xs, dims).unwrap()
+        };
+        let inputs =
+            [whole(&case.x(), 1, 0.0), whole(&case.w(), 2, 0.0), whole(&[case.output_channels], 3, 0.5)];
+        let settings = Conv3d { activation: activations[i % activations.len()], ..case.settings };
+        check_gradients(&inputs, 1e-4, |t| conv3d(&t[0], &t[1], Some(&t[2]), &settings));
+        check_gradients(&inputs[..2], 1e-6, |t| conv3d(&t[0], &t[1], None, &case.settings));
+    }
+}
+
+#[test]
+fn an_activation_is_applied_to_the_sums() {
+    let (x, w, b) =
+        (tensor::<f32>(&[1, 3, 4, 9, 5], 1), tensor::<f32>(&[3, 3, 3, 5, 18], 2), tensor::<f32>(&[18], 3));
+    let plain = wide(&conv3d(&x, &w, Some(&b), &Conv3d::same(3)).unwrap());
+    for activation in [Activation::Relu, Activation::LeakyRelu(0.2), Activation::Elu(1.0), Activation::Gelu] {
+        let fused = wide(&conv3d(&x, &w, Some(&b), &Conv3d { activation, ..Conv3d::same(3) }).unwrap());
+        let after: Vec<f64> = plain.iter().map(|&x| f64::from(activation.apply(x as f32))).collect();
+        assert!(relative_l2(&fused, &after) < 1e-7, "{activation:?}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    // Several parts of the weight gradient, several blocks of channels, several groups of taps.
+    let (x, w, b) = (
+        tensor::<f32>(&[2, 7, 9, 13, 70], 1),
+        tensor::<f32>(&[3, 3, 3, 70, 150], 2),
+        tensor::<f32>(&[150], 3),
+    );
+    let all = |threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let tape = Tape::new();
+            let inputs = [&x, &w, &b].map(|t| t.clone().trainable().on(&tape));
+            let settings = Conv3d { activation: Activation::Relu, ..Conv3d::same(3) };
+            let y = conv3d(&inputs[0], &inputs[1], Some(&inputs[2]), &settings).unwrap();
+            let grads = tape.backward_from(&y, y.detached()).unwrap();
+            let grads = inputs.iter().map(|t| grads.get(t).unwrap().to_vec::<f32>().unwrap());
+            std::iter::once(y.to_vec::<f32>().unwrap()).chain(grads).collect::<Vec<_>>()
+        })
+    };
+    let one = all(1);
+    assert!(one == all(2) && one == all(3));
+}
+
+#[test]
+fn what_is_not_a_number_is_not_hidden_by_relu() {
+    let x = Tensor::from_slice(&[f32::NAN, 1.0, -1.0], &[1, 1, 1, 3, 1]).unwrap();
+    let w = Tensor::full(1.0f32, &[1, 1, 1, 1, 1]).unwrap();
+    let y = conv3d(&x, &w, None, &Conv3d { activation: Activation::Relu, ..Conv3d::default() }).unwrap();
+    let y = y.to_vec::<f32>().unwrap();
+    assert!(y[0].is_nan() && y[1..] == [1.0, 0.0], "{y:?}");
+}
+
+#[test]
+fn an_empty_batch_has_an_empty_output_and_a_zero_weight_gradient() {
+    let tape = Tape::new();
+    let x = Tensor::full(1.0f32, &[0, 3, 3, 3, 2]).unwrap();
+    let w = Tensor::full(1.0f32, &[3, 3, 3, 2, 4]).unwrap().trainable();
+    let y = conv3d(&x.on(&tape), &w, None, &Conv3d::same(3)).unwrap();
+    assert_eq!(y.shape().dims(), [0, 3, 3, 3, 4]);
+    let grads = tape.backward_from(&y, y.detached()).unwrap();
+    assert!(grads.get(&w).unwrap().to_vec::<f32>().unwrap().iter().all(|&g| g == 0.0));
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_errors_that_name_them() {
+    let ones = |dims: &[usize]| Tensor::full(1.0f32, dims).unwrap();
+    let x = ones(&[1, 4, 4, 4, 2]);
+    let fails = |x: &Tensor, w: &[usize], b: Option<&[usize]>, settings: Conv3d, what: &str| {
+        let bias = b.map(ones);
+        let why = conv3d(x, &ones(w), bias.as_ref(), &settings).unwrap_err().to_string();
+        assert!(why.contains(what), "{why}");
+    };
+    let plain = Conv3d::default();
+    fails(&ones(&[4, 4, 4, 2]), &[3, 3, 3, 2, 2], None, plain, "[4, 4, 4, 2]");
+    fails(&x, &[3, 3, 2, 2], None, plain, "[3, 3, 2, 2]");
+    fails(&x, &[3, 3, 3, 5, 2], None, plain, "have 2 channels");
+    fails(&x, &[5, 3, 3, 2, 2], None, plain, "does not fit");
+    fails(&x, &[3, 3, 0, 2, 2], None, plain, "does not fit");
+    fails(&x, &[3, 3, 3, 2, 2], None, Conv3d { stride: [1, 0, 1], ..plain }, "does not fit");
+    fails(&x, &[3, 3, 3, 2, 2], None, Conv3d { padding: [usize::MAX, 0, 0], ..plain }, "does not fit");
+    fails(&x, &[3, 3, 3, 2, 2], Some(&[3]), plain, "the bias is [3]");
+    fails(
+        &x,
+        &[3, 3, 3, 2, 2],
+        None,
+        Conv3d { activation: Activation::LeakyRelu(-1.0), ..plain },
+        "negative",
+    );
+}
+
+#[test]
+fn the_bias_gradient_is_the_sum_over_voxels() {
+    for channels in [1, 2, 17, 64, 1000] {
+        let g = tensor::<f64>(&[2, 5, 7, 11, channels], 1);
+        let truth = wide(&g).chunks_exact(channels).fold(vec![0.0; channels], |mut s, v| {
+            s.iter_mut().zip(v).for_each(|(s, v)| *s += v);
+            s
+        });
+        assert!(relative_l2(&wide(&bias_gradient(&g).unwrap()), &truth) < 1e-13, "{channels} channels");
+    }
+}

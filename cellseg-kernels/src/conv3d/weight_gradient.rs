@@ -1,0 +1,285 @@
+//! The gradient of a convolution with respect to its kernel.
+//!
+//! `gradient[k][a][b] = sum over links (fine, k, coarse) of x[fine][a] * g[coarse][b]`: a matrix product whose inner
+//! dimension is all voxels. A register tile holds `MR` rows by `NV` vectors of the result while it runs over a strip of
+//! voxels, reading `MR` neighbouring numbers of `x` and `NV` vectors of `g` per voxel. Strips are copied into two small
+//! padded buffers first, with the taps of a row side by side: then `kw * a` are the rows of one matrix, no voxel needs a
+//! look at the volume's sides, and a strip is read by all its tiles from the first- or second-level cache.
+//!
+//! Partial sums over fixed parts of the volume are added in their order: the result does not depend on the number of
+//! threads, which share the parts and the blocks of the result.
+
+use super::{
+    geometry::{Axis, Direction},
+    strip::{self, Strip},
+};
+use crate::simd::{Isa, Lanes, Routine};
+use cellseg_core::Real;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The two ends of the links: `x` lies on fine voxels, `g` on coarse ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) batch: usize,
+    /// Depth, height, width.
+    pub(crate) axes: [Axis; 3],
+    pub(crate) fine_channels: usize,
+    pub(crate) coarse_channels: usize,
+}
+
+/// The most channels of either side in a block of the result: a block's strips and sums then fit into the second-level
+/// cache.
+const BLOCK: usize = 64;
+
+/// The most voxels of `g` in a strip. With 64 channels its `g` takes 32 KiB, which the first-level cache holds while the
+/// tiles run over it one after another.
+const STRIP: usize = 128;
+
+/// How many tasks there are at least, if the volume allows: enough for any machine's threads to share evenly.
+const TASKS: usize = 64;
+
+/// Numbers of a result that is computed as one block: they fit into the second-level cache for all taps of depth and
+/// height, and packing the same strip again for each depth would cost more than keeping them.
+const SMALL: usize = 3 * 32 * 32;
+
+/// How the work is cut, from the problem and the width of a vector alone.
+struct Plan {
+    problem: Problem,
+    /// The blocks of the result, each with the place of its sums among those of a part.
+    blocks: Vec<Block>,
+    /// Numbers of a part's sums.
+    length: usize,
+    parts: usize,
+    strips: Strips,
+    lanes: usize,
+}
+
+/// A block of the result.
+struct Block {
+    /// Taps of depth and height, `kd * kernel + kh`.
+    taps: Range<usize>,
+    fine: Range<usize>,
+    coarse: Range<usize>,
+    start: usize,
+}
+
+/// The coarse voxels, cut into strips of some rows by a part of their width.
+#[derive(Clone, Copy)]
+struct Strips {
+    planes: usize,
+    height: usize,
+    width: usize,
+    /// Strips along the height and the width of a plane.
+    down: usize,
+    across: usize,
+}
+
+impl Strips {
+    fn new(problem: &Problem) -> Self {
+        let [d, h, w] = problem.axes.map(|a| a.coarse);
+        let across = w.div_ceil(STRIP).max(1);
+        let down = h.div_ceil((STRIP * across / w.max(1)).max(1));
+        Strips { planes: problem.batch * d, height: h, width: w, down, across }
+    }
+
+    fn count(&self) -> usize {
+        self.planes * self.down * self.across
+    }
+
+    /// The plane, rows and columns of a strip.
+    fn get(&self, i: usize) -> (usize, Range<usize>, Range<usize>) {
+        let (plane, i) = (i / (self.down * self.across), i % (self.down * self.across));
+        (
+            plane,
+            share(self.height, self.down, i / self.across),
+            share(self.width, self.across, i % self.across),
+        )
+    }
+}
+
+/// The `i`-th of `parts` nearly equal parts of `0..n`.
+fn share(n: usize, parts: usize, i: usize) -> Range<usize> {
+    n * i / parts..n * (i + 1) / parts
+}
+
+impl Plan {
+    fn new(problem: &Problem, lanes: usize) -> Self {
+        let [d, h, w] = problem.axes;
+        let taps = d.kernel * h.kernel;
+        let Problem { fine_channels, coarse_channels, .. } = *problem;
+        // A small result is one block, so that each strip is packed and read from memory once.
+        let together = if w.kernel * fine_channels * coarse_channels <= SMALL { taps } else { h.kernel };
+        let (fine_blocks, coarse_blocks) = (fine_channels.div_ceil(BLOCK), coarse_channels.div_ceil(BLOCK));
+        let mut blocks = vec![];
+        let mut length = 0;
+        for i in 0..fine_blocks {
+            for j in 0..coarse_blocks {
+                for first in (0..taps).step_by(together) {
+                    let block = Block {
+                        taps: first..(first + together).min(taps),
+                        fine: share(fine_channels, fine_blocks, i),
+                        coarse: share(coarse_channels, coarse_blocks, j),
+                        start: length,
+                    };
+                    length += block.taps.len() * block.height(w.kernel) * block.width(lanes);
+                    blocks.push(block);
+                }
+            }
+        }
+        let strips = Strips::new(problem);
+        let parts = TASKS.div_ceil(blocks.len().max(1)).min(strips.count()).max(1);
+        Plan { problem: *problem, blocks, length, parts, strips, lanes }
+    }
+}
+
+impl Block {
+    /// Rows of a tap's sums.
+    fn height(&self, kw: usize) -> usize {
+        kw * self.fine.len()
+    }
+
+    /// Columns of the sums: whole vectors.
+    fn width(&self, lanes: usize) -> usize {
+        self.coarse.len().next_multiple_of(lanes)
+    }
+}
+
+/// `out[kd, kh, kw, fine channel, coarse channel] = sum over links of x * g`.
+pub(crate) fn weight_gradient<T: Real>(isa: Isa, problem: &Problem, x: &[T], g: &[T], out: &mut [T]) {
+    if out.is_empty() {
+        return;
+    }
+    let plan = Plan::new(problem, isa.lanes::<T>());
+    let mut sums = vec![T::zero(); plan.parts * plan.length];
+    let mut tasks = vec![];
+    let mut rest = sums.as_mut_slice();
+    for part in 0..plan.parts {
+        for (i, block) in plan.blocks.iter().enumerate() {
+            let end = plan.blocks.get(i + 1).map_or(plan.length, |next| next.start);
+            let (mine, others) = rest.split_at_mut(end - block.start);
+            rest = others;
+            tasks.push(Task { plan: &plan, block, part, x, g, sums: mine });
+        }
+    }
+    tasks.into_par_iter().for_each(|task| isa.run(task));
+    plan.add_parts(&sums, out);
+}
+
+impl Plan {
+    /// Adds the sums of all parts, in their order.
+    fn add_parts<T: Real>(&self, sums: &[T], out: &mut [T]) {
+        let Problem { axes: [_, _, w], fine_channels, coarse_channels, .. } = self.problem;
+        out.par_chunks_mut(coarse_channels).enumerate().for_each(|(row, out)| {
+            let (tap, fine) = (row / fine_channels, row % fine_channels);
+            let (tap, kw) = (tap / w.kernel, tap % w.kernel);
+            for b in self.blocks.iter().filter(|b| b.taps.contains(&tap) && b.fine.contains(&fine)) {
+                let row = (tap - b.taps.start) * b.height(w.kernel) + kw * b.fine.len() + fine - b.fine.start;
+                let start = b.start + row * b.width(self.lanes);
+                let out = &mut out[b.coarse.clone()];
+                out.copy_from_slice(&sums[start..][..out.len()]);
+                for part in 1..self.parts {
+                    for (o, x) in out.iter_mut().zip(&sums[part * self.length + start..]) {
+                        *o += *x;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// One block of the result over one part of the voxels.
+struct Task<'a, T> {
+    plan: &'a Plan,
+    block: &'a Block,
+    part: usize,
+    x: &'a [T],
+    g: &'a [T],
+    sums: &'a mut [T],
+}
+
+impl<T: Real> Routine<T> for Task<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<Elem = T>>(self) {
+        let Plan { problem, parts, strips, lanes, .. } = *self.plan;
+        let Problem { axes: [d, h, w], fine_channels, coarse_channels, .. } = problem;
+        let Block { ref taps, ref fine, ref coarse, .. } = *self.block;
+        let (width, height) = (self.block.width(lanes), self.block.height(w.kernel));
+        let (mut xs, mut gs) = (vec![], vec![]);
+        for (plane, rows, columns) in share(strips.count(), parts, self.part).map(|i| strips.get(i)) {
+            let (n, z) = (plane / d.coarse, plane % d.coarse);
+            gs.resize(rows.len() * columns.len() * width, T::zero());
+            for (r, y) in rows.clone().enumerate() {
+                let from = (plane * h.coarse + y) * w.coarse + columns.start;
+                let to = gs[r * columns.len() * width..].chunks_exact_mut(width);
+                for (to, g) in
+                    to.zip(self.g[from * coarse_channels..].chunks_exact(coarse_channels)).take(columns.len())
+                {
+                    to[..coarse.len()].copy_from_slice(&g[coarse.clone()]);
+                }
+            }
+            // Voxels of a row of `x` that the strip reads, the first of them at `first - padding`.
+            let reach = (columns.len() - 1) * w.stride + w.kernel;
+            let first = columns.start * w.stride;
+            let row = reach * fine.len();
+            for kd in taps.start / h.kernel..taps.end.div_ceil(h.kernel) {
+                let Some(z) = d.source(Direction::ToCoarse, z, kd) else { continue };
+                let y_first = rows.start * h.stride;
+                let y_count = (rows.len() - 1) * h.stride + h.kernel;
+                xs.resize(y_count * row, T::zero());
+                for (y, to) in xs.chunks_exact_mut(row).enumerate() {
+                    if let Some(y) = (y_first + y).checked_sub(h.padding).filter(|&y| y < h.fine) {
+                        let from = ((n * d.fine + z) * h.fine + y) * w.fine * fine_channels;
+                        let x = &self.x[from..][..w.fine * fine_channels];
+                        pack(x, fine_channels, fine.clone(), first as isize - w.padding as isize, to);
+                    }
+                }
+                for kh in 0..h.kernel {
+                    let valid = h.coarse_range(kh);
+                    let valid = valid.start.max(rows.start)..valid.end.min(rows.end);
+                    if valid.is_empty() {
+                        continue;
+                    }
+                    let skipped = valid.start - rows.start;
+                    let strip = Strip {
+                        rows: valid.len(),
+                        voxels: columns.len(),
+                        x: &xs[(skipped * h.stride + kh) * row..],
+                        x_row: h.stride * row,
+                        x_voxel: w.stride * fine.len(),
+                        g: &gs[skipped * columns.len() * width..],
+                        g_row: columns.len() * width,
+                        width,
+                        height,
+                    };
+                    let tap = kd * h.kernel + kh - taps.start;
+                    strip::accumulate::<L>(&strip, &mut self.sums[tap * height * width..][..height * width]);
+                }
+            }
+        }
+    }
+}
+
+/// Copies the channels `block` of neighbouring voxels of the row `x` to `out`, from the voxel `first` on; zeros where
+/// the row has none.
+#[inline(always)]
+fn pack<T: Real>(x: &[T], channels: usize, block: Range<usize>, first: isize, out: &mut [T]) {
+    let voxels = out.len() / block.len();
+    let before = ((-first).max(0) as usize).min(voxels);
+    let begin = (first + before as isize) as usize;
+    let inside = (x.len() / channels).saturating_sub(begin).min(voxels - before);
+    let (zeros, out) = out.split_at_mut(before * block.len());
+    zeros.fill(T::zero());
+    let (out, zeros) = out.split_at_mut(inside * block.len());
+    zeros.fill(T::zero());
+    let x = &x[(begin * channels).min(x.len())..];
+    if block.len() == channels {
+        out.copy_from_slice(&x[..inside * channels]);
+        return;
+    }
+    for (to, x) in out.chunks_exact_mut(block.len()).zip(x.chunks_exact(channels)) {
+        to.copy_from_slice(&x[block.clone()]);
+    }
+}

@@ -1,0 +1,92 @@
+//! The shapes that tests, gradient checks and benches of the transposed convolution run.
+
+use super::ConvTranspose3d;
+
+/// A transposed convolution's shapes and settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Volumes in the batch.
+    pub batch: usize,
+    /// Extents of the input, `(d, h, w)`.
+    pub size: [usize; 3],
+    /// Channels of the input.
+    pub input_channels: usize,
+    /// Channels of the output.
+    pub output_channels: usize,
+    /// Taps of the kernel per axis.
+    pub kernel: [usize; 3],
+    /// Stride and padding.
+    pub settings: ConvTranspose3d,
+}
+
+/// The largest relative l2 error in single precision, forward and gradients.
+pub const TOLERANCE: f64 = 2e-6;
+
+const fn case(
+    batch: usize,
+    size: [usize; 3],
+    [input_channels, output_channels]: [usize; 2],
+    kernel: [usize; 3],
+    stride: [usize; 3],
+    padding: [usize; 3],
+) -> Case {
+    Case { batch, size, input_channels, output_channels, kernel, settings: ConvTranspose3d { stride, padding } }
+}
+
+const fn doubling(size: usize, channels: [usize; 2]) -> Case {
+    case(1, [size; 3], channels, [2; 3], [2; 3], [0; 3])
+}
+
+impl Case {
+    /// The shape of the input, `[n, d, h, w, c]`.
+    pub fn x(&self) -> [usize; 5] {
+        let [d, h, w] = self.size;
+        [self.batch, d, h, w, self.input_channels]
+    }
+
+    /// The shape of the kernel, `[kd, kh, kw, in, out]`.
+    pub fn w(&self) -> [usize; 5] {
+        let [kd, kh, kw] = self.kernel;
+        [kd, kh, kw, self.input_channels, self.output_channels]
+    }
+
+    /// The shape of the output, `[n, d, h, w, c]`.
+    pub fn y(&self) -> [usize; 5] {
+        let ConvTranspose3d { stride, padding } = self.settings;
+        let [d, h, w] =
+            std::array::from_fn(|i| (self.size[i] - 1) * stride[i] + self.kernel[i] - 2 * padding[i]);
+        [self.batch, d, h, w, self.output_channels]
+    }
+
+    /// Multiplications and additions of the forward pass, as of each gradient; those that padding cuts off count.
+    pub fn flops(&self) -> f64 {
+        let products = self.x().iter().chain(&self.kernel).product::<usize>() * self.output_channels;
+        2.0 * products as f64
+    }
+
+    /// Bytes of the input, the kernel and the output in single precision.
+    pub fn bytes(&self) -> f64 {
+        let numbers = [self.x(), self.w(), self.y()].iter().map(|s| s.iter().product::<usize>()).sum::<usize>();
+        4.0 * numbers as f64
+    }
+}
+
+/// Small shapes at every edge of the kernels: extents and channels of 1, primes, all five extents the same; strides,
+/// kernels and paddings of all kinds.
+pub const CASES: &[Case] = &[
+    doubling(1, [1, 1]),
+    case(2, [2; 3], [2, 2], [2; 3], [2; 3], [0; 3]),
+    case(2, [3, 4, 5], [17, 13], [2; 3], [2; 3], [0; 3]),
+    case(1, [2, 3, 7], [33, 40], [2; 3], [2; 3], [0; 3]),
+    case(1, [2, 3, 4], [67, 1], [2; 3], [2; 3], [0; 3]),
+    case(1, [4, 3, 5], [5, 6], [3; 3], [2; 3], [1; 3]),
+    case(1, [4, 3, 5], [3, 4], [3; 3], [1; 3], [1; 3]),
+    case(1, [3, 3, 4], [3, 2], [4, 3, 5], [2, 3, 1], [1, 0, 2]),
+    // Outputs that no tap reaches.
+    case(1, [3, 2, 4], [3, 4], [1, 2, 1], [2, 3, 3], [0; 3]),
+    case(1, [2, 1, 1], [2, 3], [1, 3, 2], [1, 5, 4], [0, 1, 0]),
+];
+
+/// Layers of the networks, for timing.
+pub const LAYERS: &[Case] =
+    &[doubling(32, [128, 64]), doubling(32, [32, 16]), doubling(16, [64, 32]), doubling(8, [512, 256])];
