@@ -7,6 +7,7 @@ mod raw;
 pub mod synth;
 mod tiff;
 mod volume;
+mod weights;
 
 pub use self::{
     atomic::{AtomicFile, Overwrite, atomic_write},
@@ -17,4 +18,5 @@ pub use self::{
         AnyVolume, DType, FileFormat, Spacing, Volume, VolumeInfo, Voxel, inspect, read_any, read_labels,
         read_volume, write_labels, write_volume,
     },
+    weights::Weights,
 };
