@@ -203,3 +203,15 @@ fn paint(slabs: &[Slab], grid: Grid, numbers: &[u32]) -> Array3<u32> {
     });
     Array3::from_shape_vec(grid.shape(), ids).expect("one id for each voxel of the grid")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_runs_than_32_bits_can_number_are_an_error() {
+        assert_eq!(run_number(u32::MAX as usize), Ok(u32::MAX));
+        let count = u64::from(u32::MAX) + 1;
+        assert_eq!(run_number(count as usize), Err(Error::TooManyLabels { count }));
+    }
+}

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use ndarray::ArrayView3;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 /// Which neighbours of a voxel count as connected to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Connectivity {
     /// The 6 voxels that share a face.
     Six,
@@ -166,5 +168,28 @@ impl Neighbourhood {
             visit(neighbour);
             true
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_volume_that_32_bits_can_index_leaves_one_number_to_spare() {
+        let grid = |nz| Grid { nz, ny: 65_536, nx: 65_537 };
+        // 2^32 - 1 is 65535 * 65537.
+        assert!(Grid { nz: 1, ny: 65_535, nx: 65_536 }.fits_u32().is_ok());
+        assert!(Grid { nz: 1, ny: 65_535, nx: 65_537 }.fits_u32().is_err());
+        assert!(matches!(grid(2).fits_u32(), Err(Error::TooLarge { .. })));
+    }
+
+    #[test]
+    fn slabs_cover_the_planes_once_and_are_few() {
+        for nz in [0, 1, 15, 16, 17, 31, 100, 1000] {
+            let slabs = Grid { nz, ny: 1, nx: 1 }.slabs();
+            assert!(slabs.len() <= 16);
+            assert!(slabs.into_iter().flatten().eq(0..nz), "{nz} planes");
+        }
     }
 }

@@ -5,6 +5,7 @@ mod split;
 mod voronoi_otsu;
 
 use ndarray::{Array3, ArrayView3};
+use serde::{Deserialize, Serialize};
 
 pub use size::typical_diameter;
 pub use split::split_touching;
@@ -30,7 +31,8 @@ const SPOT_SIGMA: f64 = 0.2;
 const SMALLEST: f64 = 0.1;
 
 /// How foreground is divided into objects.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Local maxima of the blurred map, and to each foreground voxel the nearest of them ([`voronoi_otsu`]).
     #[default]
@@ -42,7 +44,8 @@ pub enum Method {
 }
 
 /// Where a watershed starts.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WatershedSeeds {
     /// At the cores of the foreground's shape and brightness ([`split_touching`]).
     #[default]
@@ -59,7 +62,8 @@ pub enum WatershedSeeds {
 /// How [`instances`] finds objects; the defaults suit probability maps of nuclei.
 ///
 /// Lengths are micrometres at the spacing given with the map, so with [`Spacing::VOXELS`] they are voxels.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct InstanceOptions {
     /// How foreground is divided into objects.
     pub method: Method,

@@ -27,7 +27,7 @@ pub struct VoronoiOtsu {
 /// [`Spacing::VOXELS`] they are voxels. CellSeg3D uses 0.65 voxels for both.
 ///
 /// Give it the soft map. A thresholded one has plateaus instead of maxima: with [`MaximaRule::Strict`] most objects then
-/// have no maximum of their own and touching ones merge.
+/// have no maximum of their own and touching ones merge. A warning is logged for a map of two values.
 ///
 /// # Errors
 /// Those of [`gaussian`], [`Threshold::value`], [`local_maxima`] and [`voronoi`].
@@ -49,10 +49,24 @@ pub(super) fn divide(
     spot_sigma: f64,
     maxima: MaximaRule,
 ) -> Result<Labels, Error> {
+    if is_binary(image) {
+        tracing::warn!(
+            "the map given to Voronoi-Otsu has only two values: where objects lie is then decided by the blur of \
+             {spot_sigma} um alone; give the soft map instead of a thresholded one"
+        );
+    }
     let spots = gaussian(image, spacing.to_voxels(spot_sigma))?;
     let mut maxima = local_maxima(spots.view(), maxima)?;
     drop(spots);
     Zip::from(&mut maxima).and(mask).for_each(|maximum, &inside| *maximum &= inside);
     let seeds = components(maxima.view(), Connectivity::TwentySix)?;
     voronoi(seeds.ids(), mask, spacing)
+}
+
+/// Whether the image has exactly two different values.
+fn is_binary(image: ArrayView3<f32>) -> bool {
+    let mut values = image.iter();
+    let Some(&first) = values.next() else { return false };
+    let Some(&second) = values.find(|value| **value != first) else { return false };
+    values.all(|&value| value == first || value == second)
 }

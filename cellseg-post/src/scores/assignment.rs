@@ -165,3 +165,52 @@ impl<'a> Search<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The largest total weight, trying each column and none for each row.
+    fn by_trying_all(edges: &[Edge], row: usize, rows: usize, taken: &mut Vec<bool>) -> f64 {
+        if row == rows {
+            return 0.0;
+        }
+        let mut best = by_trying_all(edges, row + 1, rows, taken);
+        for edge in edges.iter().filter(|edge| edge.row == row) {
+            if !taken[edge.column] {
+                taken[edge.column] = true;
+                best = best.max(edge.weight + by_trying_all(edges, row + 1, rows, taken));
+                taken[edge.column] = false;
+            }
+        }
+        best
+    }
+
+    proptest! {
+        #[test]
+        fn no_assignment_is_heavier(
+            rows in 0usize..6,
+            columns in 1usize..6,
+            // Few different weights, so that there are ties.
+            weights in prop::collection::vec(prop_oneof![Just(None), (0u8..5).prop_map(Some)], 36),
+        ) {
+            let all = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+            let edges: Vec<Edge> = all
+                .filter_map(|(row, column)| {
+                    let weight = f64::from(weights[row * 6 + column]?) / 3.0;
+                    Some(Edge { row, column, weight })
+                })
+                .collect();
+            let chosen = heaviest_assignment(&edges, rows, columns);
+            let mut used = (vec![false; rows], vec![false; columns]);
+            for edge in &chosen {
+                prop_assert!(!std::mem::replace(&mut used.0[edge.row], true));
+                prop_assert!(!std::mem::replace(&mut used.1[edge.column], true));
+            }
+            let total: f64 = chosen.iter().map(|edge| edge.weight).sum();
+            let best = by_trying_all(&edges, 0, rows, &mut vec![false; columns]);
+            prop_assert!((total - best).abs() < 1e-12, "{} of {}", total, best);
+        }
+    }
+}

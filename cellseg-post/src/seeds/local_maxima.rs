@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::grid::{Grid, Neighbourhood, all_finite, raster};
 use crate::{Connectivity, Error};
 
 /// What counts as a local maximum where neighbouring voxels are equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MaximaRule {
     /// A plateau of equal voxels is one maximum if nothing around it is higher: `skimage.morphology.local_maxima`.
     #[default]

@@ -5,6 +5,7 @@ mod otsu;
 mod percentile;
 
 use ndarray::{Array3, ArrayView3, Zip};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
@@ -13,7 +14,8 @@ pub use otsu::{OtsuRule, otsu, robust_otsu};
 pub use percentile::percentiles;
 
 /// How the foreground of a map is told from its background.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Threshold {
     /// The value that separates the map's own values best, a few outliers aside ([`robust_otsu`]).
     #[default]

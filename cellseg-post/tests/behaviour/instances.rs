@@ -1,0 +1,159 @@
+use cellseg_post::{
+    Criterion, InstanceOptions, Labels, MaximaRule, Method, OtsuRule, Overlaps, Spacing, Threshold,
+    VoronoiOtsu, WatershedSeeds, instances, threshold_seeds, typical_diameter, voronoi_otsu,
+};
+use ndarray::Array3;
+
+const RADIUS: f64 = 6.0;
+
+/// Two touching rows of balls of 12 um, in voxels of 2 x 1 x 1 um, and a lone voxel of dust.
+struct Balls {
+    truth: Array3<u32>,
+    map: Array3<f32>,
+    spacing: Spacing,
+}
+
+impl Balls {
+    fn new() -> Self {
+        let centres: Vec<[f64; 3]> = (0..6)
+            .map(|n| {
+                [14.0 + 11.0 * f64::from(n / 3), 14.0 + 0.5 * f64::from(n), 12.0 + 10.5 * f64::from(n % 3)]
+            })
+            .collect();
+        let distance = |(z, y, x): (usize, usize, usize), c: &[f64; 3]| {
+            ((2.0 * z as f64 - c[0]).powi(2) + (y as f64 - c[1]).powi(2) + (x as f64 - c[2]).powi(2)).sqrt()
+        };
+        let shape = (20, 32, 48);
+        let nearest = |at| {
+            let all = centres.iter().enumerate().map(|(n, centre)| (distance(at, centre), n as u32 + 1));
+            all.reduce(|best, other| if other.0 < best.0 { other } else { best }).unwrap()
+        };
+        let truth =
+            Array3::from_shape_fn(shape, |at| if nearest(at).0 <= RADIUS { nearest(at).1 } else { 0 });
+        let mut map =
+            Array3::from_shape_fn(shape, |at| (1.0 / (1.0 + (2.0 * (nearest(at).0 - RADIUS)).exp())) as f32);
+        map[[1, 1, 1]] = 5.0;
+        Self { truth, map, spacing: Spacing::new(2.0, 1.0, 1.0).unwrap() }
+    }
+
+    fn f1(&self, labels: &Labels) -> f64 {
+        Overlaps::count(self.truth.view(), labels.ids()).unwrap().matching(&[0.7], Criterion::Iou).unwrap()[0]
+            .f1
+    }
+
+    fn segment(&self, map: &Array3<f32>, options: InstanceOptions) -> Labels {
+        instances(map.view(), self.spacing, &options).unwrap()
+    }
+}
+
+fn method(method: Method) -> InstanceOptions {
+    InstanceOptions { method, ..Default::default() }
+}
+
+#[test]
+fn touching_balls_come_apart_at_their_true_proportions_and_dust_goes() {
+    let balls = Balls::new();
+    for way in [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
+        let labels = balls.segment(&balls.map, method(way));
+        assert_eq!((labels.count(), balls.f1(&labels)), (6, 1.0), "{way:?}");
+    }
+    let joined = balls.segment(&balls.map, method(Method::Components));
+    assert_eq!(joined.count(), 1, "components do not split");
+}
+
+#[test]
+fn a_thresholded_map_is_split_as_well() {
+    let balls = Balls::new();
+    let binary = balls.map.mapv(|value| f32::from(u8::from(value > 0.5)));
+    for way in [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
+        let labels = balls.segment(&binary, method(way));
+        assert_eq!((labels.count(), balls.f1(&labels)), (6, 1.0), "{way:?}");
+    }
+}
+
+#[test]
+fn the_scale_of_the_values_does_not_matter() {
+    let balls = Balls::new();
+    for way in [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape), Method::Components] {
+        // A power of two, so that no bit of the values is lost.
+        let bright = balls.segment(&balls.map.mapv(|value| value * 1024.0), method(way));
+        assert_eq!(bright, balls.segment(&balls.map, method(way)));
+    }
+}
+
+#[test]
+fn the_unit_of_length_does_not_matter() {
+    let balls = Balls::new();
+    let nanometres = Spacing::new(2048.0, 1024.0, 1024.0).unwrap();
+    for way in [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
+        let labels = instances(balls.map.view(), nanometres, &method(way)).unwrap();
+        assert_eq!(labels, balls.segment(&balls.map, method(way)));
+    }
+}
+
+#[test]
+fn the_diameter_is_estimated_from_touching_objects() {
+    let balls = Balls::new();
+    let diameter = typical_diameter(balls.truth.mapv(|id| id != 0).view(), balls.spacing).unwrap();
+    assert!((diameter / (2.0 * RADIUS) - 1.0).abs() < 0.15, "{diameter}");
+}
+
+#[test]
+fn volume_limits_are_cubic_micrometres() {
+    let balls = Balls::new();
+    let dust =
+        InstanceOptions { min_volume: Some(0.0), outline_sigma: Some(0.0), ..method(Method::Components) };
+    assert_eq!(balls.segment(&balls.map, dust.clone()).count(), 2);
+    // The lone voxel has 2 cubic micrometres.
+    assert_eq!(
+        balls.segment(&balls.map, InstanceOptions { min_volume: Some(2.0), ..dust.clone() }).count(),
+        2
+    );
+    assert_eq!(
+        balls.segment(&balls.map, InstanceOptions { min_volume: Some(2.1), ..dust.clone() }).count(),
+        1
+    );
+    assert_eq!(balls.segment(&balls.map, InstanceOptions { max_volume: Some(2.0), ..dust }).count(), 1);
+}
+
+#[test]
+fn cellseg3ds_watershed_starts_at_bright_cores() {
+    let balls = Balls::new();
+    let seeds = WatershedSeeds::Cores { threshold: 0.95, min_voxels: 3 };
+    let options = InstanceOptions {
+        threshold: Threshold::Fixed(0.5),
+        outline_sigma: Some(0.0),
+        min_volume: Some(0.0),
+        ..method(Method::Watershed(seeds))
+    };
+    let labels = balls.segment(&balls.map, options);
+    let cores = threshold_seeds(balls.map.view(), 0.95, 3).unwrap();
+    assert_eq!((labels.count(), cores.count()), (6, 6), "the bright speck is too small for a seed");
+    assert_eq!(balls.f1(&labels), 1.0);
+}
+
+#[test]
+fn plateaus_have_one_maximum_by_the_default_rule_none_by_the_strict_and_a_first_voxel_in_the_scan() {
+    let mut map = Array3::<f32>::zeros((5, 7, 15));
+    // Two cubes, joined by a bridge, all of one value; the blur is too small to reach their middles.
+    map.slice_mut(ndarray::s![1..4, 2..5, 2..5]).fill(1.0);
+    map.slice_mut(ndarray::s![1..4, 2..5, 10..13]).fill(1.0);
+    map[[2, 3, 7]] = 0.6;
+    map.slice_mut(ndarray::s![2, 3, 5..10]).fill(0.6);
+    let count = |maxima| {
+        let settings = VoronoiOtsu {
+            spot_sigma: 0.0,
+            outline_sigma: 0.0,
+            threshold: Threshold::Otsu(OtsuRule::Clesperanto),
+            maxima,
+        };
+        voronoi_otsu(map.view(), Spacing::VOXELS, &settings).unwrap().count()
+    };
+    assert_eq!(count(MaximaRule::Plateau), 2);
+    assert_eq!(count(MaximaRule::FirstInScan), 2);
+    assert_eq!(
+        count(MaximaRule::Strict),
+        1,
+        "without a maximum the two cubes and the bridge stay one object"
+    );
+}

@@ -1,0 +1,7 @@
+//! What users rely on: touching objects come apart, bad input is a clear error, real volumes score well.
+
+mod bad_input;
+mod instances;
+mod real_volumes;
+mod scores;
+mod tables;
