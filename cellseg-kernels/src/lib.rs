@@ -11,4 +11,5 @@ pub mod pointwise;
 pub mod pool;
 pub mod reduce;
 pub mod simd;
+pub mod soft_ncuts;
 pub mod softmax;
