@@ -46,16 +46,13 @@ impl Kernel<1> for Dropout {
 
     fn cpu<T: Real>(&self, _: [Shape; 1], [x]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
         let draw = cpu::Draw::new(self.p, self.key);
-        chunks::each(out, 1, |at, out| {
-            out.copy_from_slice(&x[at..][..out.len()]);
-            draw.apply(out, at);
-        });
+        chunks::each_copied(x, out, 1, |at, out| cpu::apply(draw, out, at));
         Ok(())
     }
 
     fn cpu_in_place<T: Real>(&self, _: [Shape; 1], _: [&[T]; 1], data: &mut [T], _: bool) -> Result<()> {
         let draw = cpu::Draw::new(self.p, self.key);
-        chunks::each(data, 1, |at, data| draw.apply(data, at));
+        chunks::each(data, 1, |at, data| cpu::apply(draw, data, at));
         Ok(())
     }
 }

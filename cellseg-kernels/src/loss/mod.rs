@@ -7,8 +7,9 @@ mod tests;
 
 use crate::pointwise::{
     chunks::{self, each},
-    exponential::exp,
-    same,
+    exponential::{exp, ln_1p},
+    lanes::long_sum_of_pairs,
+    same, wide,
 };
 use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
 use std::borrow::Cow;
@@ -68,7 +69,7 @@ impl Pair for CrossEntropy {
     #[inline(always)]
     fn value<T: Real>(self, x: T, target: T) -> T {
         let positive = if x < T::zero() { T::zero() } else { x };
-        positive - x * target + exp(-x.abs()).ln_1p()
+        positive - x * target + ln_1p(exp(-x.abs()))
     }
 
     #[inline(always)]
@@ -76,6 +77,29 @@ impl Pair for CrossEntropy {
         let e = exp(-x.abs());
         let probability = (if x < T::zero() { e } else { T::one() }) / (T::one() + e);
         [probability - target, -x]
+    }
+}
+
+wide! {
+    /// The sum of the losses.
+    fn total<'a, T: Real, P: Pair>(pair: P, x: &'a [T], target: &'a [T]) -> f64 {
+        long_sum_of_pairs(x, target, |x, t| pair.value(x, t))
+    }
+}
+
+wide! {
+    /// The derivatives by one side, times a factor.
+    fn derivatives<'a, T: Real, P: Pair>(
+        pair: P,
+        side: usize,
+        factor: T,
+        x: &'a [T],
+        target: &'a [T],
+        out: &'a mut [T],
+    ) -> () {
+        for ((o, x), t) in out.iter_mut().zip(x).zip(target) {
+            *o = pair.slopes(*x, *t)[side] * factor;
+        }
     }
 }
 
@@ -92,15 +116,7 @@ impl<P: Pair> Kernel<2> for Loss<P> {
     }
 
     fn cpu<T: Real>(&self, _: [Shape; 2], [x, target]: [&[T]; 2], out: &mut [T], _: bool) -> Result<()> {
-        let sum = chunks::sum(x.len(), |range| {
-            let mut parts = [0.0; 8];
-            for (x, t) in x[range.clone()].chunks(8).zip(target[range].chunks(8)) {
-                for ((part, x), t) in parts.iter_mut().zip(x).zip(t) {
-                    *part += self.0.value(*x, *t).wide();
-                }
-            }
-            parts.iter().sum()
-        });
+        let sum = chunks::sum(x.len(), |range| total(self.0, &x[range.clone()], &target[range]));
         out.fill(T::of(sum / x.len() as f64));
         Ok(())
     }
@@ -152,12 +168,7 @@ impl<P: Pair> Kernel<3> for LossGradient<P> {
         _: bool,
     ) -> Result<()> {
         let factor = grad[0] / T::of(x.len() as f64);
-        let (pair, side) = (self.pair, self.side);
-        each(out, 1, |at, out| {
-            for ((o, x), t) in out.iter_mut().zip(&x[at..]).zip(&target[at..]) {
-                *o = pair.slopes(*x, *t)[side] * factor;
-            }
-        });
+        each(out, 1, |at, out| derivatives(self.pair, self.side, factor, &x[at..], &target[at..], out));
         Ok(())
     }
 }

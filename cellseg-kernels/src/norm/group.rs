@@ -8,7 +8,7 @@ use super::{
     check,
     columns::{Extents, add_terms},
 };
-use crate::pointwise::same;
+use crate::pointwise::{same, wide};
 use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply, run};
 
 /// Group normalisation of `[n, .., c]` with `groups` groups of neighbouring channels, and a scale `gamma` and a shift
@@ -71,19 +71,51 @@ impl Kernel<3> for GroupNorm {
             .collect::<Result<_>>()?;
         extents.each(out, |n, at, out| {
             let (mean, factor) = &coefficients[n];
-            normalise(&x[at..], mean, factor, beta, out);
+            normalise(&x[at..], [mean, factor, beta], out);
         });
         Ok(statistics)
     }
 }
 
-/// `out = (x - mean) * factor + shift`, row by row.
-#[inline(always)]
-fn normalise<T: Real>(x: &[T], mean: &[T], factor: &[T], shift: &[T], out: &mut [T]) {
-    let c = mean.len();
-    for (out, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-        for ((((o, x), m), f), s) in out.iter_mut().zip(x).zip(mean).zip(factor).zip(shift) {
-            *o = (*x - *m) * *f + *s;
+wide! {
+    /// `out = (x - mean) * factor + shift`, row by row.
+    fn normalise<'a, T: Real>(x: &'a [T], coefficients: [&'a [T]; 3], out: &'a mut [T]) -> () {
+        let [mean, factor, shift] = coefficients;
+        let c = mean.len();
+        for (out, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+            for ((((o, x), m), f), s) in out.iter_mut().zip(x).zip(mean).zip(factor).zip(shift) {
+                *o = (*x - *m) * *f + *s;
+            }
+        }
+    }
+}
+
+wide! {
+    /// Adds the columns' sums of `x - shift` and of its square to the halves of `sums`.
+    fn add_moments<'a, T: Real>(x: &'a [T], shift: &'a [T], sums: &'a mut [f64]) -> () {
+        add_terms([x], sums, |[x], i| {
+            let d = x - shift[i];
+            [d, d * d]
+        });
+    }
+}
+
+wide! {
+    /// Adds the columns' sums of `g` and of `g * (x - mean)` to the halves of `sums`.
+    fn add_products<'a, T: Real>(g: &'a [T], x: &'a [T], mean: &'a [T], sums: &'a mut [f64]) -> () {
+        add_terms([g, x], sums, |[g, x], i| [g, g * (x - mean[i])]);
+    }
+}
+
+wide! {
+    /// `grad = grad * a + (x - mean) * b + s`, row by row.
+    fn combine<'a, T: Real>(x: &'a [T], coefficients: &'a [Vec<T>; 4], grad: &'a mut [T]) -> () {
+        let [mean, a, b, s] = coefficients;
+        let c = mean.len();
+        for (grad, x) in grad.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+            for (((((g, x), m), a), b), s) in grad.iter_mut().zip(x).zip(mean).zip(a).zip(b).zip(s) {
+                *g = *g * *a + ((*x - *m) * *b + *s);
+            }
         }
     }
 }
@@ -96,13 +128,7 @@ impl GroupNorm {
     fn statistics<T: Real>(&self, extents: &Extents, x: &[T]) -> Result<Tensor> {
         let c = extents.channels;
         let first = |n: usize| &x[n * extents.sample()..][..if extents.rows == 0 { 0 } else { c }];
-        let sums = extents.sums(|n, range, sums| {
-            let shift = first(n);
-            add_terms([&x[range]], sums, |[x], i| {
-                let d = x - shift[i];
-                [d, d * d]
-            });
-        });
+        let sums = extents.sums(|n, range, sums| add_moments(&x[range], first(n), sums));
         let width = c / self.groups;
         let (rows, count) = (extents.rows as f64, (extents.rows * width) as f64);
         Tensor::build(&[extents.samples, 2, self.groups], |out: &mut [T]| {
@@ -204,7 +230,7 @@ impl Kernel<2> for GroupNormGradient {
             (0..extents.samples).map(|n| norm.by_channel(&extents, statistics, n)).collect();
         let sums = extents.sums(|n, range, sums| {
             let (mean, _) = &by_channel[n];
-            add_terms([&grad[range.clone()], &x[range]], sums, |[g, x], i| [g, g * (x - mean[i])]);
+            add_products(&grad[range.clone()], &x[range], mean, sums);
         });
         let (width, mut of_gamma, mut of_beta) = (c / norm.groups, vec![0.0; c], vec![0.0; c]);
         let count = (extents.rows * width) as f64;
@@ -234,16 +260,5 @@ impl Kernel<2> for GroupNormGradient {
             })
         };
         Ok([tensor(of_gamma)?, tensor(of_beta)?])
-    }
-}
-
-/// `grad = grad * a + (x - mean) * b + s`, row by row.
-#[inline(always)]
-fn combine<T: Real>(x: &[T], [mean, a, b, s]: &[Vec<T>; 4], grad: &mut [T]) {
-    let c = mean.len();
-    for (grad, x) in grad.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-        for (((((g, x), m), a), b), s) in grad.iter_mut().zip(x).zip(mean).zip(a).zip(b).zip(s) {
-            *g = *g * *a + ((*x - *m) * *b + *s);
-        }
     }
 }

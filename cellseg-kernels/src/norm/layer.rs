@@ -8,7 +8,7 @@ use super::check;
 use crate::pointwise::{
     chunks::{each, whole_rows},
     lanes::{sum, sum_of_pairs},
-    same,
+    same, wide,
 };
 use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
 use rayon::prelude::*;
@@ -27,15 +27,64 @@ struct LayerNorm {
     eps: f64,
 }
 
-impl LayerNorm {
-    /// The mean and the reciprocal standard deviation of a row.
-    #[inline(always)]
-    fn statistics<T: Real>(&self, x: &[T]) -> (T, T) {
-        let count = T::of(x.len() as f64);
-        let mean = sum(x, |x| x) / count;
-        let squares = sum(x, |x| (x - mean) * (x - mean));
-        (mean, T::one() / (squares / count + T::of(self.eps)).sqrt())
+/// Rows whose part of the scale's and the shift's gradients is added up in the rows' own type before it is widened.
+const BLOCK: usize = 8;
+
+/// The mean and the reciprocal standard deviation of a row.
+#[inline(always)]
+fn statistics<T: Real>(x: &[T], eps: T) -> (T, T) {
+    let count = T::of(x.len() as f64);
+    let mean = sum(x, |x| x) / count;
+    let squares = sum(x, |x| (x - mean) * (x - mean));
+    (mean, T::one() / (squares / count + eps).sqrt())
+}
+
+wide! {
+    /// Normalises rows as long as `gamma`.
+    fn normalise<'a, T: Real>(x: &'a [T], gamma: &'a [T], beta: &'a [T], eps: T, out: &'a mut [T]) -> () {
+        let c = gamma.len();
+        for (out, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+            let (mean, factor) = statistics(x, eps);
+            for (((o, x), g), b) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
+                *o = (*x - mean) * factor * *g + *b;
+            }
+        }
     }
+}
+
+wide! {
+    /// Replaces the gradient of rows as long as `gamma`, and returns the gradients of the scale and of the shift.
+    fn gradients<'a, T: Real>(x: &'a [T], gamma: &'a [T], eps: T, grad: &'a mut [T]) -> Vec<f64> {
+        let c = gamma.len();
+        let mut sums = vec![0.0; 2 * c];
+        let mut part = vec![T::zero(); 2 * c];
+        for (grad, x) in grad.chunks_mut(BLOCK * c).zip(x.chunks(BLOCK * c)) {
+            part.fill(T::zero());
+            let (of_gamma, of_beta) = part.split_at_mut(c);
+            for (g, x) in grad.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                row_gradients(x, gamma, eps, g, [of_gamma, of_beta]);
+            }
+            sums.iter_mut().zip(&part).for_each(|(s, p)| *s += p.wide());
+        }
+        sums
+    }
+}
+
+/// Replaces the gradient `g` of one row, and adds to the gradients of the scale and of the shift.
+#[inline(always)]
+fn row_gradients<T: Real>(x: &[T], gamma: &[T], eps: T, g: &mut [T], [of_gamma, of_beta]: [&mut [T]; 2]) {
+    let (mean, factor) = statistics(x, eps);
+    let count = T::of(x.len() as f64);
+    for ((((of_gamma, of_beta), g), x), gamma) in
+        of_gamma.iter_mut().zip(of_beta).zip(&mut *g).zip(x).zip(gamma)
+    {
+        *of_gamma += *g * ((*x - mean) * factor);
+        *of_beta += *g;
+        *g *= *gamma;
+    }
+    let plain = sum(g, |h| h) / count;
+    let product = sum_of_pairs(g, x, |h, x| h * (x - mean)) / count * factor * factor;
+    g.iter_mut().zip(x).for_each(|(h, x)| *h = (*h - plain - (*x - mean) * product) * factor);
 }
 
 impl Kernel<3> for LayerNorm {
@@ -55,14 +104,7 @@ impl Kernel<3> for LayerNorm {
         _: bool,
     ) -> Result<()> {
         let c = shape.channels();
-        each(out, c, |at, out| {
-            for (out, x) in out.chunks_exact_mut(c).zip(x[at..].chunks_exact(c)) {
-                let (mean, factor) = self.statistics(x);
-                for (((o, x), g), b) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
-                    *o = (*x - mean) * factor * *g + *b;
-                }
-            }
-        });
+        each(out, c, |at, out| normalise(&x[at..], gamma, beta, T::of(self.eps), out));
         Ok(())
     }
 }
@@ -133,13 +175,7 @@ impl Kernel<2> for LayerNormGradient {
         let parts: Vec<Vec<f64>> = grad
             .par_chunks_mut(piece)
             .zip(x.par_chunks(piece))
-            .map(|(grad, x)| {
-                let mut sums = vec![0.0; 2 * c];
-                for (g, x) in grad.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                    self.row(x, gamma, g, &mut sums);
-                }
-                sums
-            })
+            .map(|(grad, x)| gradients(x, gamma, T::of(self.norm.eps), grad))
             .collect();
         let mut sums = vec![0.0; 2 * c];
         for part in &parts {
@@ -152,23 +188,5 @@ impl Kernel<2> for LayerNormGradient {
             })
         };
         Ok([tensor(&sums[..c])?, tensor(&sums[c..])?])
-    }
-}
-
-impl LayerNormGradient {
-    /// Replaces the gradient `g` of one row, and adds to the sums for the scale and the shift.
-    #[inline(always)]
-    fn row<T: Real>(&self, x: &[T], gamma: &[T], g: &mut [T], sums: &mut [f64]) {
-        let (mean, factor) = self.norm.statistics(x);
-        let count = T::of(x.len() as f64);
-        let (of_gamma, of_beta) = sums.split_at_mut(x.len());
-        for (((of_gamma, of_beta), g), x) in of_gamma.iter_mut().zip(of_beta).zip(&*g).zip(x) {
-            *of_gamma += (*g * (*x - mean) * factor).wide();
-            *of_beta += g.wide();
-        }
-        g.iter_mut().zip(gamma).for_each(|(g, gamma)| *g *= *gamma);
-        let plain = sum(g, |h| h) / count;
-        let product = sum_of_pairs(g, x, |h, x| h * (x - mean)) / count * factor * factor;
-        g.iter_mut().zip(x).for_each(|(h, x)| *h = (*h - plain - (*x - mean) * product) * factor);
     }
 }

@@ -1,7 +1,7 @@
 //! Adam and AdamW.
 
 use super::{NAME, Rule, not_negative, wrong_slots};
-use crate::pointwise::chunks::CHUNK;
+use crate::pointwise::{chunks::CHUNK, wide};
 use cellseg_core::{Error, Real, Result, Tensor};
 use rayon::prelude::*;
 
@@ -65,7 +65,7 @@ impl Rule for Adam {
             .zip(first.par_chunks_mut(CHUNK))
             .zip(second.par_chunks_mut(CHUNK))
             .zip(gradient.par_chunks(CHUNK))
-            .for_each(|(((p, m), v), g)| factors.update(p, m, v, g));
+            .for_each(|(((p, m), v), g)| update(&factors, p, m, v, g));
         Ok(())
     }
 }
@@ -101,15 +101,21 @@ impl Adam {
     }
 }
 
-impl<T: Real> Factors<T> {
-    #[inline(always)]
-    fn update(&self, parameter: &mut [T], first: &mut [T], second: &mut [T], gradient: &[T]) {
+wide! {
+    fn update<'a, T: Real>(
+        factors: &'a Factors<T>,
+        parameter: &'a mut [T],
+        first: &'a mut [T],
+        second: &'a mut [T],
+        gradient: &'a [T],
+    ) -> () {
+        let Factors { coupled_decay, kept, first_new, second_kept, second_new, second_scale, eps, rate } = *factors;
         for (((p, m), v), g) in parameter.iter_mut().zip(first).zip(second).zip(gradient) {
-            let g = *g + self.coupled_decay * *p;
-            *m += self.first_new * (g - *m);
-            *v = self.second_kept * *v + self.second_new * g * g;
-            let denominator = v.sqrt() / self.second_scale + self.eps;
-            *p = *p * self.kept - self.rate * *m / denominator;
+            let g = *g + coupled_decay * *p;
+            *m += first_new * (g - *m);
+            *v = second_kept * *v + second_new * g * g;
+            let denominator = v.sqrt() / second_scale + eps;
+            *p = *p * kept - rate * *m / denominator;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Limits on gradients.
 
 use super::{NAME, not_negative};
-use crate::pointwise::chunks::{self, map_in_place};
+use crate::pointwise::chunks::{self, each};
 use cellseg_core::{DType, Error, Real, Result, Tensor};
 
 /// Scales gradients so that the Euclidean norm of all of them together is at most `limit`, and returns the norm that they
@@ -29,8 +29,8 @@ pub fn clip_norm<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor>, limit:
     if norm.is_finite() && factor < 1.0 {
         for g in gradients {
             match g.dtype() {
-                DType::F64 => map_in_place(g.as_mut_slice::<f64>()?, |x| x * factor),
-                _ => map_in_place(g.as_mut_slice::<f32>()?, |x| x * factor as f32),
+                DType::F64 => scale(g.as_mut_slice::<f64>()?, factor),
+                _ => scale(g.as_mut_slice::<f32>()?, factor),
             }
         }
     }
@@ -54,19 +54,28 @@ pub fn clip_value<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor>, limit
 }
 
 fn squares<T: Real>(xs: &[T]) -> f64 {
+    // In double precision, where the squares neither overflow nor vanish.
     chunks::sum(xs.len(), |range| {
+        let (rows, rest) = xs[range].as_chunks::<8>();
         let mut parts = [0.0; 8];
-        for xs in xs[range].chunks(8) {
-            parts.iter_mut().zip(xs).for_each(|(p, x)| *p += x.wide() * x.wide());
+        for row in rows {
+            parts.iter_mut().zip(row).for_each(|(p, x)| *p += x.wide() * x.wide());
         }
-        parts.iter().sum()
+        parts.into_iter().chain(rest.iter().map(|x| x.wide() * x.wide())).sum()
     })
 }
 
+fn scale<T: Real>(xs: &mut [T], factor: f64) {
+    let factor = T::of(factor);
+    each(xs, 1, |_, xs| xs.iter_mut().for_each(|x| *x *= factor));
+}
+
 fn clamp<T: Real>(xs: &mut [T], limit: T) {
-    map_in_place(xs, |x| {
-        let x = if x > limit { limit } else { x };
-        if x < -limit { -limit } else { x }
+    each(xs, 1, |_, xs| {
+        for x in xs {
+            let below = if *x > limit { limit } else { *x };
+            *x = if below < -limit { -limit } else { below };
+        }
     });
 }
 

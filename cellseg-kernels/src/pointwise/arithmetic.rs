@@ -1,7 +1,7 @@
 //! Sums, differences, products and quotients of tensors of one shape, and of a tensor and a number.
 
 use super::{
-    chunks::{map, map_in_place, zip, zip_in_place},
+    chunks::{each, each_copied, zip, zip_in_place},
     each::same,
 };
 use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, run};
@@ -126,8 +126,9 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    fn numbers<T: Real>(&self) -> (T, T) {
-        (T::of(self.factor), T::of(self.shift))
+    fn apply<T: Real>(&self, xs: &mut [T]) {
+        let (factor, shift) = (T::of(self.factor), T::of(self.shift));
+        xs.iter_mut().for_each(|x| *x = *x * factor + shift);
     }
 }
 
@@ -141,14 +142,12 @@ impl Kernel<1> for Linear {
     }
 
     fn cpu<T: Real>(&self, _: [Shape; 1], [x]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
-        let (factor, shift) = self.numbers::<T>();
-        map(x, out, |x| x * factor + shift);
+        each_copied(x, out, 1, |_, out| self.apply(out));
         Ok(())
     }
 
     fn cpu_in_place<T: Real>(&self, _: [Shape; 1], _: [&[T]; 1], data: &mut [T], _: bool) -> Result<()> {
-        let (factor, shift) = self.numbers::<T>();
-        map_in_place(data, |x| x * factor + shift);
+        each(data, 1, |_, data| self.apply(data));
         Ok(())
     }
 }

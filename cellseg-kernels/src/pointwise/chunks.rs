@@ -29,6 +29,19 @@ pub(crate) fn each<T: Send>(out: &mut [T], row: usize, piece: impl Fn(usize, &mu
     out.par_chunks_mut(size).enumerate().for_each(|(i, out)| piece(i * size, out));
 }
 
+/// Runs `piece` on the pieces of a copy of `x`, as [`each`] does.
+pub(crate) fn each_copied<T: Real>(
+    x: &[T],
+    out: &mut [T],
+    row: usize,
+    piece: impl Fn(usize, &mut [T]) + Sync,
+) {
+    each(out, row, |at, out| {
+        out.copy_from_slice(&x[at..][..out.len()]);
+        piece(at, out);
+    });
+}
+
 /// The sum of `piece` over the pieces of `count` numbers, given as ranges, in their order.
 pub(crate) fn sum(count: usize, piece: impl Fn(std::ops::Range<usize>) -> f64 + Sync) -> f64 {
     let range = |i: usize| i * CHUNK..count.min((i + 1) * CHUNK);
@@ -56,18 +69,4 @@ pub(crate) fn zip_in_place<T: Real>(a: &mut [T], b: &[T], f: impl Fn(T, T) -> T 
             *a = f(*a, *b);
         }
     });
-}
-
-/// `out = f(x)`, number by number.
-pub(crate) fn map<T: Real>(x: &[T], out: &mut [T], f: impl Fn(T) -> T + Sync) {
-    each(out, 1, |at, out| {
-        for (o, x) in out.iter_mut().zip(&x[at..]) {
-            *o = f(*x);
-        }
-    });
-}
-
-/// `x = f(x)`, number by number.
-pub(crate) fn map_in_place<T: Real>(x: &mut [T], f: impl Fn(T) -> T + Sync) {
-    each(x, 1, |_, x| x.iter_mut().for_each(|x| *x = f(*x)));
 }

@@ -1,14 +1,33 @@
 //! The operation that applies a [`Function`] to each number.
 
 use super::{
-    chunks::{map, map_in_place, zip, zip_in_place},
+    chunks::{each, each_copied},
     functions::Function,
+    wide,
 };
 use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, run};
 
 /// `f(x)` for each number. Works in place where the gradient does not need the input.
 #[derive(Clone)]
 pub(super) struct Each<F>(pub(super) F);
+
+wide! {
+    /// `x = f(x)`.
+    fn apply<'a, T: Real, F: Function>(f: F, xs: &'a mut [T]) -> () {
+        for x in xs {
+            *x = f.value(*x);
+        }
+    }
+}
+
+wide! {
+    /// `g` becomes the gradient of the input.
+    fn pull<'a, T: Real, F: Function>(f: F, gs: &'a mut [T], at: &'a [T]) -> () {
+        for (g, at) in gs.iter_mut().zip(at) {
+            *g = f.gradient(*g, *at);
+        }
+    }
+}
 
 impl<F: Function> Kernel<1> for Each<F> {
     const NAME: &'static str = F::NAME;
@@ -21,14 +40,12 @@ impl<F: Function> Kernel<1> for Each<F> {
     }
 
     fn cpu<T: Real>(&self, _: [Shape; 1], [x]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
-        let f = self.0;
-        map(x, out, |x| f.value(x));
+        each_copied(x, out, 1, |_, out| apply(self.0, out));
         Ok(())
     }
 
     fn cpu_in_place<T: Real>(&self, _: [Shape; 1], _: [&[T]; 1], data: &mut [T], _: bool) -> Result<()> {
-        let f = self.0;
-        map_in_place(data, |x| f.value(x));
+        each(data, 1, |_, data| apply(self.0, data));
         Ok(())
     }
 }
@@ -60,8 +77,7 @@ impl<F: Function> Kernel<2> for EachGradient<F> {
     }
 
     fn cpu<T: Real>(&self, _: [Shape; 2], [grad, at]: [&[T]; 2], out: &mut [T], _: bool) -> Result<()> {
-        let f = self.0;
-        zip(grad, at, out, |g, at| f.gradient(g, at));
+        each_copied(grad, out, 1, |i, out| pull(self.0, out, &at[i..]));
         Ok(())
     }
 
@@ -72,8 +88,7 @@ impl<F: Function> Kernel<2> for EachGradient<F> {
         grad: &mut [T],
         _: bool,
     ) -> Result<()> {
-        let f = self.0;
-        zip_in_place(grad, at, |g, at| f.gradient(g, at));
+        each(grad, 1, |i, grad| pull(self.0, grad, &at[i..]));
         Ok(())
     }
 }

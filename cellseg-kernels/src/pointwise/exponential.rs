@@ -13,6 +13,32 @@ const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 /// `(exp(r) - 1 - r) / r^2` for `|r| <= ln(2) / 2`, highest power first (Moshier, Cephes library, `expf`).
 const SERIES: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 
+/// `erf(x) / x - 1` in `x^2` for `|x| < SPLIT`, and `ln(erfc(x))` in `x` for `SPLIT <= x <= END`, highest power first; from
+/// `END` on the function rounds to one. Fitted by `tests/fixtures/fit_erf.py`.
+const NEAR: [f32; 7] =
+    [8.479_044e-5, -8.167_84e-4, 5.203_192e-3, -2.686_024_6e-2, 0.112_837_106, -0.376_126_35, 0.128_379_17];
+const FAR: [f32; 7] = [
+    2.006_600_4e-4,
+    -3.088_186_3e-3,
+    2.240_102_7e-2,
+    -0.104_282_625,
+    -0.636_793_3,
+    -1.127_900_4,
+    -1.427_026_1e-4,
+];
+const SPLIT: f32 = 0.9;
+const END: f32 = 4.0;
+
+/// The polynomial with these coefficients, highest power first.
+#[inline(always)]
+fn polynomial<const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
+    let mut p = coefficients[0];
+    for c in &coefficients[1..] {
+        p = p * x + c;
+    }
+    p
+}
+
 /// The whole number `k` and `exp(r) - 1` with `x = k ln(2) + r`.
 #[inline(always)]
 fn reduce(x: f32) -> (i32, f32) {
@@ -20,12 +46,7 @@ fn reduce(x: f32) -> (i32, f32) {
     let k = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
     let n = shifted - MAGIC;
     let r = (x - n * LN2[0]) - n * LN2[1];
-    let mut p = SERIES[0];
-    p = p * r + SERIES[1];
-    p = p * r + SERIES[2];
-    p = p * r + SERIES[3];
-    p = p * r + SERIES[4];
-    p = p * r + SERIES[5];
+    let p = polynomial(&SERIES, r);
     (k, p * (r * r) + r)
 }
 
@@ -58,6 +79,23 @@ fn exp_m1_f32(x: f32) -> f32 {
     2.0 * (half * p + (half - 0.5))
 }
 
+#[inline(always)]
+fn erf_f32(x: f32) -> f32 {
+    let near = polynomial(&NEAR, x * x) * x + x;
+    let far = 1.0 - exp_f32(polynomial(&FAR, limit(x.abs(), SPLIT, END)));
+    if x.abs() < SPLIT { near } else { far.copysign(x) }
+}
+
+#[inline(always)]
+fn ln_1p_f32(x: f32) -> f32 {
+    // ln(1 + x) = 2 artanh(s), by its series: s is at most a third.
+    const ARTANH: [f32; 9] =
+        [1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0, 0.0];
+    let s = x / (2.0 + x);
+    let p = polynomial(&ARTANH, s * s);
+    2.0 * (p * s + s)
+}
+
 /// `exp(x)`, to two units in the last place.
 #[inline(always)]
 pub(crate) fn exp<T: Real>(x: T) -> T {
@@ -80,8 +118,17 @@ pub(crate) fn exp_m1<T: Real>(x: T) -> T {
 #[inline(always)]
 pub(crate) fn erf<T: Real>(x: T) -> T {
     match T::as_f32(std::slice::from_ref(&x)) {
-        Some(x) => T::of(f64::from(libm::erff(x[0]))),
+        Some(x) => T::of(f64::from(erf_f32(x[0]))),
         None => T::of(libm::erf(x.wide())),
+    }
+}
+
+/// `ln(1 + x)` for `x` in `[0, 1]`, without cancellation near zero.
+#[inline(always)]
+pub(crate) fn ln_1p<T: Real>(x: T) -> T {
+    match T::as_f32(std::slice::from_ref(&x)) {
+        Some(x) => T::of(f64::from(ln_1p_f32(x[0]))),
+        None => x.ln_1p(),
     }
 }
 
@@ -102,6 +149,19 @@ mod tests {
             assert!(ulps(exp(x), f64::from(x).exp()) < 2.0, "exp({x})");
             assert!(ulps(exp_m1(x), f64::from(x).exp_m1()) < 3.0, "exp_m1({x})");
         }
+    }
+
+    #[test]
+    fn the_error_function_and_the_logarithm_agree_with_double_precision() {
+        for i in -60_000..=60_000 {
+            let x = i as f32 * 1e-4;
+            assert!(ulps(erf(x), libm::erf(f64::from(x))) < 2.0, "erf({x})");
+        }
+        for i in 0..=100_000 {
+            let x = i as f32 * 1e-5;
+            assert!(ulps(ln_1p(x), f64::from(x).ln_1p()) < 3.0, "ln_1p({x})");
+        }
+        assert_eq!([erf(f32::INFINITY), erf(f32::NEG_INFINITY), erf(1e-30)], [1.0, -1.0, 1.128_379_2e-30]);
     }
 
     #[test]

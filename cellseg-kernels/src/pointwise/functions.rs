@@ -84,8 +84,9 @@ function! {
     /// `x` where positive, else `alpha * (exp(x) - 1)`.
     Elu(alpha), "elu", FROM_OUTPUT = true,
     |x: T| {
-        let below = alpha * exp_m1(x);
-        if x > T::zero() { x } else { below }
+        // A sum rather than a choice, whose branch would keep the loop from becoming vector code.
+        let (above, below) = if x > T::zero() { (x, T::zero()) } else { (T::zero(), x) };
+        above + alpha * exp_m1(below)
     },
     |g, y| if y > T::zero() { g } else { g * (y + alpha) }
 }

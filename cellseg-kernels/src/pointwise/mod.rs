@@ -17,10 +17,12 @@ mod functions;
 pub(crate) mod lanes;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub use activation::Activation;
 pub(crate) use broadcast::Broadcast;
 pub(crate) use each::same;
+pub(crate) use wide::wide;
 
 use activation::specialise;
 use arithmetic::{Add, Div, Linear, Mul, Sub};

@@ -1,6 +1,7 @@
 //! Max pooling along rows of channels.
 
 use super::Sizes;
+use crate::pointwise::wide;
 use cellseg_core::Real;
 use rayon::prelude::*;
 
@@ -37,9 +38,15 @@ impl Sizes {
 pub(super) fn forward<T: Real>(sizes: &Sizes, x: &[T], out: &mut [T]) {
     let taps = sizes.taps();
     out.par_chunks_mut(sizes.row().max(1)).enumerate().for_each(|(row, out)| {
-        let start = sizes.start(row);
+        row_maxima(sizes, &taps, &x[sizes.start(row)..], out);
+    });
+}
+
+wide! {
+    /// The greatest numbers of a row of windows.
+    fn row_maxima<'a, T: Real>(sizes: &'a Sizes, taps: &'a [(u8, usize)], x: &'a [T], out: &'a mut [T]) -> () {
         for (i, out) in out.chunks_exact_mut(sizes.channels).enumerate() {
-            let x = &x[start + i * sizes.step()..];
+            let x = &x[i * sizes.step()..];
             out.copy_from_slice(&x[..out.len()]);
             for (_, at) in &taps[1..] {
                 for (o, x) in out.iter_mut().zip(&x[*at..]) {
@@ -47,16 +54,29 @@ pub(super) fn forward<T: Real>(sizes: &Sizes, x: &[T], out: &mut [T]) {
                 }
             }
         }
-    });
+    }
 }
 
 /// The greatest numbers, and which places of their windows they are from.
 pub(super) fn forward_with_places<T: Real>(sizes: &Sizes, x: &[T], out: &mut [T], places: &mut [u8]) {
     let (taps, row) = (sizes.taps(), sizes.row().max(1));
     out.par_chunks_mut(row).zip(places.par_chunks_mut(row)).enumerate().for_each(|(row, (out, places))| {
-        let (start, c) = (sizes.start(row), sizes.channels);
+        row_places(sizes, &taps, &x[sizes.start(row)..], out, places);
+    });
+}
+
+wide! {
+    /// The greatest numbers of a row of windows, and their places.
+    fn row_places<'a, T: Real>(
+        sizes: &'a Sizes,
+        taps: &'a [(u8, usize)],
+        x: &'a [T],
+        out: &'a mut [T],
+        places: &'a mut [u8],
+    ) -> () {
+        let c = sizes.channels;
         for (i, (out, places)) in out.chunks_exact_mut(c).zip(places.chunks_exact_mut(c)).enumerate() {
-            let x = &x[start + i * sizes.step()..];
+            let x = &x[i * sizes.step()..];
             out.copy_from_slice(&x[..c]);
             places.fill(0);
             for (place, at) in &taps[1..] {
@@ -67,7 +87,7 @@ pub(super) fn forward_with_places<T: Real>(sizes: &Sizes, x: &[T], out: &mut [T]
                 }
             }
         }
-    });
+    }
 }
 
 /// Whether `x` takes the place of the greatest number so far: what is not a number does.
@@ -87,17 +107,30 @@ pub(super) fn backward<T: Real>(sizes: &Sizes, grad: &[T], places: &[u8], out: &
             return out.fill(T::zero());
         }
         let from = ((n * od + z / wd) * oh + y / wh) * ow * c;
-        let first = (z % wd * wh + y % wh) * ww;
         let (inside, beyond) = out.split_at_mut(ow * ww * c);
         beyond.fill(T::zero());
-        for (i, out) in inside.chunks_exact_mut(ww * c).enumerate() {
-            let at = from + i * c;
+        row_gradients(sizes, (z % wd * wh + y % wh) * ww, &grad[from..], &places[from..], inside);
+    });
+}
+
+wide! {
+    /// The gradients of a row of voxels, of which the first lies at the place `first` of its window.
+    fn row_gradients<'a, T: Real>(
+        sizes: &'a Sizes,
+        first: usize,
+        grad: &'a [T],
+        places: &'a [u8],
+        out: &'a mut [T],
+    ) -> () {
+        let c = sizes.channels;
+        let windows = out.chunks_exact_mut(sizes.step()).zip(grad.chunks_exact(c)).zip(places.chunks_exact(c));
+        for ((out, grad), places) in windows {
             for (x, out) in out.chunks_exact_mut(c).enumerate() {
                 let place = (first + x) as u8;
-                for ((o, g), p) in out.iter_mut().zip(&grad[at..]).zip(&places[at..]) {
+                for ((o, g), p) in out.iter_mut().zip(grad).zip(places) {
                     *o = if *p == place { *g } else { T::zero() };
                 }
             }
         }
-    });
+    }
 }

@@ -1,14 +1,21 @@
-//! Softmax of rows, sixteen at once where they are short.
+//! Softmax of rows, many at once where they are short.
 //!
-//! A network that tells a few classes apart has rows of two to eight numbers, shorter than a vector register. Sixteen
-//! such rows are therefore turned around, so that vector lanes run along the numbers of one channel. Long rows are
-//! worked on one by one, with sixteen interleaved maxima and sums.
+//! A network that tells a few classes apart has rows of two to eight numbers, shorter than a vector register. Many such
+//! rows are therefore turned around, so that vector lanes run along the numbers of one channel. Long rows are worked on
+//! one by one, with interleaved maxima and sums.
 
 use crate::pointwise::{
     exponential::exp,
-    lanes::{LANES, max, sum, sum_of_pairs},
+    lanes::{max, sum, sum_of_pairs},
+    wide,
 };
 use cellseg_core::Real;
+
+/// Short rows that are worked on at once.
+const LANES: usize = 64;
+
+/// The widest row that is short.
+const SHORT: usize = 8;
 
 /// What is computed from a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,131 +26,98 @@ pub(super) enum Form {
     Log,
 }
 
-/// Runs a function for short rows with their width as a constant, or one for long rows.
-macro_rules! by_width {
-    ($c:expr, $short:ident($($a:expr),*), $long:expr) => {
-        match $c {
-            1 => $short::<T, 1>($($a),*),
-            2 => $short::<T, 2>($($a),*),
-            3 => $short::<T, 3>($($a),*),
-            4 => $short::<T, 4>($($a),*),
-            5 => $short::<T, 5>($($a),*),
-            6 => $short::<T, 6>($($a),*),
-            7 => $short::<T, 7>($($a),*),
-            8 => $short::<T, 8>($($a),*),
-            _ => $long,
+wide! {
+    /// Replaces rows of `c` numbers by their softmax.
+    pub(super) fn forward<'a, T: Real>(data: &'a mut [T], c: usize, form: Form) -> () {
+        if c > SHORT {
+            data.chunks_exact_mut(c).for_each(|x| forward_long(x, form));
+            return;
         }
-    };
-}
-
-/// Replaces rows of `c` numbers by their softmax.
-#[inline(always)]
-pub(super) fn forward<T: Real>(data: &mut [T], c: usize, form: Form) {
-    by_width!(c, forward_short(data, form), data.chunks_exact_mut(c).for_each(|x| forward_long(x, form)));
-}
-
-/// Replaces gradients of rows of `c` numbers `y` by those of the rows that they were computed from.
-#[inline(always)]
-pub(super) fn backward<T: Real>(grad: &mut [T], y: &[T], c: usize, form: Form) {
-    by_width!(c, backward_short(grad, y, form), {
-        grad.chunks_exact_mut(c).zip(y.chunks_exact(c)).for_each(|(g, y)| backward_long(g, y, form));
-    });
-}
-
-/// `C` numbers of [`LANES`] rows, those of one channel together.
-type Columns<T, const C: usize> = [[T; LANES]; C];
-
-/// The rows that `data` starts with, the last one repeated where there are fewer than [`LANES`].
-#[inline(always)]
-fn turn<T: Real, const C: usize>(data: &[T]) -> Columns<T, C> {
-    let mut columns = [[T::zero(); LANES]; C];
-    let (rows, _) = data.as_chunks::<C>();
-    if let Some(rows) = rows.first_chunk::<LANES>() {
-        for (l, row) in rows.iter().enumerate() {
-            for (column, x) in columns.iter_mut().zip(row) {
-                column[l] = *x;
-            }
-        }
-    } else {
-        for (l, row) in rows.iter().enumerate() {
-            for (column, x) in columns.iter_mut().zip(row) {
-                column[l] = *x;
-            }
+        let mut columns = [[T::zero(); LANES]; SHORT];
+        for data in data.chunks_mut(LANES * c) {
+            turn(data, &mut columns[..c]);
+            forward_short(&mut columns[..c], form);
+            turn_back(&columns[..c], data);
         }
     }
-    columns
+}
+
+wide! {
+    /// Replaces gradients of rows of `c` numbers `y` by those of the rows that they were computed from.
+    pub(super) fn backward<'a, T: Real>(grad: &'a mut [T], y: &'a [T], c: usize, form: Form) -> () {
+        if c > SHORT {
+            grad.chunks_exact_mut(c).zip(y.chunks_exact(c)).for_each(|(g, y)| backward_long(g, y, form));
+            return;
+        }
+        let (mut of_g, mut of_y) = ([[T::zero(); LANES]; SHORT], [[T::zero(); LANES]; SHORT]);
+        for (grad, y) in grad.chunks_mut(LANES * c).zip(y.chunks(LANES * c)) {
+            turn(grad, &mut of_g[..c]);
+            turn(&y[..grad.len()], &mut of_y[..c]);
+            backward_short(&mut of_g[..c], &of_y[..c], form);
+            turn_back(&of_g[..c], grad);
+        }
+    }
+}
+
+/// Puts the numbers of each channel of at most [`LANES`] rows together.
+#[inline(always)]
+fn turn<T: Real>(data: &[T], columns: &mut [[T; LANES]]) {
+    for (l, row) in data.chunks_exact(columns.len()).enumerate() {
+        for (column, x) in columns.iter_mut().zip(row) {
+            column[l] = *x;
+        }
+    }
 }
 
 /// The inverse of [`turn`].
 #[inline(always)]
-fn turn_back<T: Real, const C: usize>(columns: &Columns<T, C>, data: &mut [T]) {
-    let (rows, _) = data.as_chunks_mut::<C>();
-    if let Some(rows) = rows.first_chunk_mut::<LANES>() {
-        for (l, row) in rows.iter_mut().enumerate() {
-            for (x, column) in row.iter_mut().zip(columns) {
-                *x = column[l];
-            }
-        }
-    } else {
-        for (l, row) in rows.iter_mut().enumerate() {
-            for (x, column) in row.iter_mut().zip(columns) {
-                *x = column[l];
-            }
+fn turn_back<T: Real>(columns: &[[T; LANES]], data: &mut [T]) {
+    for (l, row) in data.chunks_exact_mut(columns.len()).enumerate() {
+        for (x, column) in row.iter_mut().zip(columns) {
+            *x = column[l];
         }
     }
 }
 
 #[inline(always)]
-fn forward_short<T: Real, const C: usize>(data: &mut [T], form: Form) {
-    for data in data.chunks_mut(LANES * C) {
-        let mut x = turn::<T, C>(data);
-        let mut most = x[0];
-        for column in &x[1..] {
-            most.iter_mut().zip(column).for_each(|(m, x)| *m = if *x > *m { *x } else { *m });
+fn forward_short<T: Real>(columns: &mut [[T; LANES]], form: Form) {
+    let mut most = columns[0];
+    for column in &columns[1..] {
+        for (m, x) in most.iter_mut().zip(column) {
+            *m = if *x > *m { *x } else { *m };
         }
-        let mut sum = [T::zero(); LANES];
-        for column in &mut x {
-            for l in 0..LANES {
-                let shifted = column[l] - most[l];
-                let e = exp(shifted);
-                sum[l] += e;
-                column[l] = if form == Form::Plain { e } else { shifted };
-            }
+    }
+    let mut sum = [T::zero(); LANES];
+    for column in &mut *columns {
+        for ((x, m), s) in column.iter_mut().zip(&most).zip(&mut sum) {
+            let shifted = *x - *m;
+            let e = exp(shifted);
+            *s += e;
+            *x = if form == Form::Plain { e } else { shifted };
         }
-        match form {
-            Form::Plain => {
-                sum.iter_mut().for_each(|s| *s = T::one() / *s);
-                for column in &mut x {
-                    column.iter_mut().zip(&sum).for_each(|(x, s)| *x *= *s);
-                }
-            }
-            Form::Log => {
-                sum.iter_mut().for_each(|s| *s = s.ln());
-                for column in &mut x {
-                    column.iter_mut().zip(&sum).for_each(|(x, s)| *x -= *s);
-                }
-            }
+    }
+    for s in &mut sum {
+        *s = if form == Form::Plain { T::one() / *s } else { s.ln() };
+    }
+    for column in columns {
+        for (x, s) in column.iter_mut().zip(&sum) {
+            *x = if form == Form::Plain { *x * *s } else { *x - *s };
         }
-        turn_back(&x, data);
     }
 }
 
 #[inline(always)]
-fn backward_short<T: Real, const C: usize>(grad: &mut [T], y: &[T], form: Form) {
-    for (grad, y) in grad.chunks_mut(LANES * C).zip(y.chunks(LANES * C)) {
-        let (mut g, y) = (turn::<T, C>(grad), turn::<T, C>(y));
-        let mut sum = [T::zero(); LANES];
-        for (g, y) in g.iter().zip(&y) {
-            for l in 0..LANES {
-                sum[l] += if form == Form::Plain { g[l] * y[l] } else { g[l] };
-            }
+fn backward_short<T: Real>(g: &mut [[T; LANES]], y: &[[T; LANES]], form: Form) {
+    let mut sum = [T::zero(); LANES];
+    for (g, y) in g.iter().zip(y) {
+        for ((s, g), y) in sum.iter_mut().zip(g).zip(y) {
+            *s += if form == Form::Plain { *g * *y } else { *g };
         }
-        for (g, y) in g.iter_mut().zip(&y) {
-            for l in 0..LANES {
-                g[l] = if form == Form::Plain { y[l] * (g[l] - sum[l]) } else { g[l] - exp(y[l]) * sum[l] };
-            }
+    }
+    for (g, y) in g.iter_mut().zip(y) {
+        for ((g, y), s) in g.iter_mut().zip(y).zip(&sum) {
+            *g = if form == Form::Plain { *y * (*g - *s) } else { *g - exp(*y) * *s };
         }
-        turn_back(&g, grad);
     }
 }
 

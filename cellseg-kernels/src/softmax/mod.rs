@@ -51,10 +51,7 @@ impl Kernel<1> for Softmax {
 
     fn cpu<T: Real>(&self, [shape]: [Shape; 1], [x]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
         let c = shape.channels();
-        chunks::each(out, c, |at, out| {
-            out.copy_from_slice(&x[at..][..out.len()]);
-            cpu::forward(out, c, self.0);
-        });
+        chunks::each_copied(x, out, c, |_, out| cpu::forward(out, c, self.0));
         Ok(())
     }
 
@@ -98,13 +95,14 @@ impl Kernel<2> for SoftmaxGradient {
 
     fn cpu<T: Real>(
         &self,
-        shapes: [Shape; 2],
+        [shape, _]: [Shape; 2],
         [grad, y]: [&[T]; 2],
         out: &mut [T],
-        recording: bool,
+        _: bool,
     ) -> Result<()> {
-        out.copy_from_slice(grad);
-        self.cpu_in_place(shapes, [&[], y], out, recording)
+        let c = shape.channels();
+        chunks::each_copied(grad, out, c, |at, out| cpu::backward(out, &y[at..], c, self.0));
+        Ok(())
     }
 
     fn cpu_in_place<T: Real>(
@@ -115,7 +113,7 @@ impl Kernel<2> for SoftmaxGradient {
         _: bool,
     ) -> Result<()> {
         let c = shape.channels();
-        chunks::each(grad, c, |at, grad| cpu::backward(grad, &y[at..][..grad.len()], c, self.0));
+        chunks::each(grad, c, |at, grad| cpu::backward(grad, &y[at..], c, self.0));
         Ok(())
     }
 }
