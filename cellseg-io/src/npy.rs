@@ -8,7 +8,7 @@ use std::{
 
 use ndarray::{Array3, ArrayView, Dimension, ShapeBuilder};
 use ndarray_npy::{
-    WriteNpyExt,
+    WriteNpyError, WriteNpyExt,
     npy::header::{Header, Layout, ReadHeaderError},
 };
 
@@ -91,7 +91,10 @@ pub fn write_npy<T: Voxel, D: Dimension>(
     let path = path.as_ref();
     let mut file = AtomicFile::create(path, overwrite)?;
     // Arrays in another order would be written element by element, or in Fortran order.
-    array.as_standard_layout().write_npy(&mut file).map_err(|e| Error::write(path, e))?;
+    array.as_standard_layout().write_npy(&mut file).map_err(|e| match e {
+        WriteNpyError::Io(e) => Error::write(path, e),
+        e => Error::write(path, e),
+    })?;
     file.commit()
 }
 

@@ -6,25 +6,26 @@
 //! | i8, i16, u32, i32, f64 | OME-XML | ImageJ has no such types; Bio-Formats (in Fiji), tifffile, napari know it |
 //! | 64-bit integers, volumes of one plane | tifffile | OME has no such types; neither dialect tells one plane from a volume |
 //!
-//! The voxel size is in all three, and along x and y also in the resolution tags.
+//! The voxel size is in all three, and along x and y also in the resolution tags. The data of all planes come before all
+//! directories, without gaps: of an uncompressed file ImageJ reads just the first directory, and takes the other planes to
+//! follow the first.
 
 use std::{
-    fmt::Write as _,
-    io::{Seek, Write},
+    io::{self, Seek, Write},
     path::Path,
 };
 
 use ::tiff::{
     TiffError, TiffResult,
-    encoder::{
-        Compression as Codec, DeflateLevel, DirectoryEncoder, Rational, TiffEncoder, TiffKind, TiffKindBig,
-        TiffKindStandard,
-    },
-    tags::{ResolutionUnit, Tag},
+    encoder::{DirectoryEncoder, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard},
+    tags::{CompressionMethod, Tag},
 };
+use flate2::write::ZlibEncoder;
 use ndarray::Axis;
+use rayon::prelude::*;
 
-use crate::{AtomicFile, DType, Error, Overwrite, Result, Spacing, Volume, Voxel};
+use super::labelling::Labelling;
+use crate::{AtomicFile, DType, Error, Overwrite, Result, Volume, Voxel};
 
 /// How the planes are packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,169 +88,106 @@ fn write_pages<T: Voxel, K: TiffKind>(
     volume: &Volume<T>,
     compression: Compression,
 ) -> TiffResult<()> {
-    let codec = match compression {
-        Compression::None => Codec::Uncompressed,
-        Compression::Deflate => Codec::Deflate(DeflateLevel::Fast),
-    };
-    let mut encoder = TiffEncoder::<_, K>::new_generic(file)?.with_compression(codec);
-    let mut tags = PageTags::of(volume);
-    for plane in volume.data.axis_iter(Axis(0)) {
-        let size = [plane.nrows() as u32, plane.ncols() as u32];
-        let plane = plane.as_standard_layout();
-        let plane = plane.as_slice().expect("standard layout is contiguous");
-        T::write_page(&mut encoder, size, plane, &tags)?;
-        tags.description = None;
+    let mut encoder = TiffEncoder::<_, K>::new_generic(file)?;
+    let labelling = Labelling::of(volume);
+    let mut first = encoder.image_directory()?;
+    let mut pieces = write_planes(&mut first, volume, compression)?.into_iter();
+    first.write_tag(Tag::ImageDescription, labelling.description.as_str())?;
+    if let Some(piece) = pieces.next() {
+        write_tags::<T, _, _>(&mut first, volume.shape(), piece, compression, &labelling)?;
+    }
+    first.finish()?;
+    for piece in pieces {
+        let mut page = encoder.image_directory()?;
+        write_tags::<T, _, _>(&mut page, volume.shape(), piece, compression, &labelling)?;
+        page.finish()?;
     }
     Ok(())
 }
 
-/// The tags of a page besides those of its data.
-pub struct PageTags {
-    description: Option<String>,
-    /// Pixels per unit along x and y, and the unit.
-    resolution: Option<([Rational; 2], ResolutionUnit)>,
-}
+/// The number of planes that are packed in parallel before they are written.
+const BATCH: usize = 32;
 
-impl PageTags {
-    /// The tags of a volume's first page.
-    fn of<T: Voxel>(volume: &Volume<T>) -> Self {
-        let spacing = volume.spacing.map(Spacing::zyx);
-        let image_j = matches!(T::DTYPE, DType::U8 | DType::U16 | DType::F32);
-        let (description, unit, per_micrometre) =
-            if volume.shape()[0] == 1 || matches!(T::DTYPE, DType::U64 | DType::I64) {
-                (tifffile(volume), ResolutionUnit::Centimeter, 1e4)
-            } else if image_j {
-                (self::image_j(volume), ResolutionUnit::None, 1.0)
-            } else {
-                (ome(volume), ResolutionUnit::Centimeter, 1e4)
-            };
-        let resolution = spacing.map(|[_, y, x]| ([x, y].map(|size| rational(per_micrometre / size)), unit));
-        Self { description: Some(description), resolution }
-    }
-
-    /// Adds the tags to a page.
-    pub(crate) fn write<W: Write + Seek, K: TiffKind>(
-        &self,
-        page: &mut DirectoryEncoder<'_, W, K>,
-    ) -> TiffResult<()> {
-        if let Some(description) = &self.description {
-            page.write_tag(Tag::ImageDescription, description.as_str())?;
+/// Writes the data of all planes; gives the offset and length of each.
+fn write_planes<T: Voxel, W: Write + Seek, K: TiffKind>(
+    page: &mut DirectoryEncoder<'_, W, K>,
+    volume: &Volume<T>,
+    compression: Compression,
+) -> TiffResult<Vec<(u64, u64)>> {
+    let mut pieces = Vec::new();
+    let planes: Vec<_> = volume.data.axis_iter(Axis(0)).collect();
+    for planes in planes.chunks(BATCH) {
+        let packed = planes.par_iter().map(|plane| {
+            let plane = plane.as_standard_layout();
+            let values = plane.as_slice().expect("arrays in standard layout are slices");
+            pack(bytemuck::cast_slice(values), compression)
+        });
+        for bytes in packed.collect::<io::Result<Vec<_>>>()? {
+            pieces.push((page.write_data(bytes.as_slice())?, bytes.len() as u64));
         }
-        if let Some(([x, y], unit)) = &self.resolution {
-            page.write_tag(Tag::XResolution, x.clone())?;
-            page.write_tag(Tag::YResolution, y.clone())?;
-            page.write_tag(Tag::ResolutionUnit, unit.to_u16())?;
+    }
+    Ok(pieces)
+}
+
+fn pack(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
+    match compression {
+        Compression::None => Ok(bytes.to_vec()),
+        Compression::Deflate => {
+            let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes)?;
+            encoder.finish()
         }
-        Ok(())
     }
 }
 
-/// ImageJ's description, with the range of values that it shows.
-fn image_j<T: Voxel>(volume: &Volume<T>) -> String {
-    let z = volume.shape()[0];
-    let mut text = format!("ImageJ=1.54f\nimages={z}\nslices={z}\nloop=false\n");
-    if let Some(spacing) = volume.spacing {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "unit=micron\nspacing={}", spacing.zyx()[0]);
-    }
-    let finite = || volume.data.iter().map(|value| value.to_f64()).filter(|value| value.is_finite());
-    let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    if low < high {
-        let _ = writeln!(text, "min={low:?}\nmax={high:?}");
-    }
-    text
-}
-
-/// tifffile's own description, as it writes and reads it.
-fn tifffile<T: Voxel>(volume: &Volume<T>) -> String {
-    let mut text = format!("{{\"shape\": {:?}, \"axes\": \"ZYX\"", volume.shape());
-    if let Some(spacing) = volume.spacing {
-        let _ = write!(text, ", \"spacing\": {:?}, \"unit\": \"um\"", spacing.zyx()[0]);
-    }
-    text.push('}');
-    text
-}
-
-/// OME-XML, schema 2016-06.
-fn ome<T: Voxel>(volume: &Volume<T>) -> String {
-    let [z, y, x] = volume.shape();
-    let kind = match T::DTYPE {
-        DType::I8 => "int8",
-        DType::I16 => "int16",
-        DType::U32 => "uint32",
-        DType::I32 => "int32",
-        DType::F64 => "double",
-        DType::U8 => "uint8",
-        DType::U16 => "uint16",
-        DType::F32 => "float",
-        DType::U64 | DType::I64 => {
-            unreachable!("OME has no 64-bit integers; they are described as tifffile does")
-        }
+/// Writes the tags of one page, whose data are one strip.
+fn write_tags<T: Voxel, W: Write + Seek, K: TiffKind>(
+    page: &mut DirectoryEncoder<'_, W, K>,
+    [_, height, width]: [usize; 3],
+    (offset, length): (u64, u64),
+    compression: Compression,
+    labelling: &Labelling,
+) -> TiffResult<()> {
+    let compression = match compression {
+        Compression::None => CompressionMethod::None,
+        Compression::Deflate => CompressionMethod::Deflate,
     };
-    let spacing = volume.spacing.map(Spacing::zyx).map_or_else(String::new, |[sz, sy, sx]| {
-        format!(
-            " PhysicalSizeX=\"{sx}\" PhysicalSizeXUnit=\"&#181;m\" PhysicalSizeY=\"{sy}\" PhysicalSizeYUnit=\"&#181;m\" \
-             PhysicalSizeZ=\"{sz}\" PhysicalSizeZUnit=\"&#181;m\""
-        )
-    });
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><OME xmlns=\"http://www.openmicroscopy.org/Schemas/OME/2016-06\" \
-         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
-         xsi:schemaLocation=\"http://www.openmicroscopy.org/Schemas/OME/2016-06 \
-         http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd\"><Image ID=\"Image:0\" Name=\"{}\"><Pixels \
-         ID=\"Pixels:0\" DimensionOrder=\"XYZCT\" Type=\"{kind}\" SizeX=\"{x}\" SizeY=\"{y}\" SizeZ=\"{z}\" SizeC=\"1\" \
-         SizeT=\"1\"{spacing}><Channel ID=\"Channel:0:0\" SamplesPerPixel=\"1\"/><TiffData IFD=\"0\" \
-         PlaneCount=\"{z}\"/></Pixels></Image></OME>",
-        ascii_xml(&volume.name)
-    )
+    // 1 unsigned, 2 signed, 3 floating point.
+    let format: u16 = match T::DTYPE {
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => 1,
+        DType::I8 | DType::I16 | DType::I32 | DType::I64 => 2,
+        DType::F32 | DType::F64 => 3,
+    };
+    // The sizes were checked against u32.
+    let (height, width) = (height as u32, width as u32);
+    page.write_tag(Tag::ImageWidth, width)?;
+    page.write_tag(Tag::ImageLength, height)?;
+    page.write_tag(Tag::BitsPerSample, T::DTYPE.bytes() as u16 * 8)?;
+    page.write_tag(Tag::Compression, compression.to_u16())?;
+    page.write_tag(Tag::PhotometricInterpretation, BLACK_IS_ZERO)?;
+    page.write_tag(Tag::StripOffsets, K::convert_offset(offset)?)?;
+    page.write_tag(Tag::SamplesPerPixel, 1u16)?;
+    page.write_tag(Tag::RowsPerStrip, height)?;
+    page.write_tag(Tag::StripByteCounts, K::convert_offset(length)?)?;
+    page.write_tag(Tag::SampleFormat, format)?;
+    if let Some(([x, y], unit)) = &labelling.resolution {
+        page.write_tag(Tag::XResolution, x.clone())?;
+        page.write_tag(Tag::YResolution, y.clone())?;
+        page.write_tag(Tag::ResolutionUnit, unit.to_u16())?;
+    }
+    Ok(())
 }
 
-/// The text for an attribute of an ASCII XML document; control characters, which XML forbids, become spaces.
-fn ascii_xml(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for symbol in text.chars() {
-        match symbol {
-            '&' | '<' | '>' | '"' | '\u{7f}'.. => {
-                let _ = write!(escaped, "&#{};", u32::from(symbol));
-            }
-            '\0'..' ' => escaped.push(' '),
-            _ => escaped.push(symbol),
-        }
-    }
-    escaped
-}
-
-/// The best fraction of 32-bit integers for a positive value, by its continued fraction.
-fn rational(value: f64) -> Rational {
-    let (mut before, mut best) = ((0u64, 1u64), (1u64, 0u64));
-    let mut rest = value;
-    // An f64 has no more than 40 significant terms.
-    for _ in 0..40 {
-        let whole = rest.floor();
-        let next = (whole as u64)
-            .checked_mul(best.0)
-            .and_then(|n| n.checked_add(before.0))
-            .zip((whole as u64).checked_mul(best.1).and_then(|d| d.checked_add(before.1)));
-        match next {
-            Some((n, d)) if n.max(d) <= u64::from(u32::MAX) => (before, best) = (best, (n, d)),
-            _ => break,
-        }
-        if rest == whole || best.0 as f64 / best.1 as f64 == value {
-            break;
-        }
-        rest = (rest - whole).recip();
-    }
-    Rational { n: best.0 as u32, d: best.1 as u32 }
-}
+const BLACK_IS_ZERO: u16 = 1;
 
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
 
     use ndarray::Array3;
-    use proptest::prelude::*;
 
     use super::*;
+    use crate::Spacing;
 
     #[test]
     fn volumes_near_four_gigabytes_become_big_tiff() {
@@ -268,14 +206,5 @@ mod tests {
         let path = folder.path().join("v.tif");
         std::fs::write(&path, bytes.into_inner()).unwrap();
         assert_eq!(crate::read_volume(&path).unwrap(), volume);
-    }
-
-    proptest! {
-        #[test]
-        fn fractions_are_exact_to_ten_digits(exponent in -6.0..10.0f64) {
-            let value = 10f64.powf(exponent).min(4e9);
-            let Rational { n, d } = rational(value);
-            prop_assert!((f64::from(n) / f64::from(d) / value - 1.0).abs() < 1e-10, "{value} {n}/{d}");
-        }
     }
 }

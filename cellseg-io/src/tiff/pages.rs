@@ -215,7 +215,7 @@ impl Page {
             follows
         });
         // Strips that are longer than their rows would leave gaps.
-        let gapless = self.chunks.len() == 1 || Some(end - start) == self.plane_bytes();
+        let gapless = self.chunks.len() == 1 || end.checked_sub(start) == self.plane_bytes();
         let plain =
             self.codec == Codec::None && self.sample != Sample::Bit && self.samples == 1 && !self.tiled;
         (plain && self.predictor == Predictor::None && in_one_piece && gapless).then_some(start)

@@ -72,14 +72,7 @@ pub trait Voxel: sealed::Voxel {
 }
 
 pub(crate) mod sealed {
-    use std::io::{Seek, Write};
-
     use super::super::{AnyVolume, Volume};
-    use crate::tiff::PageTags;
-    use ::tiff::{
-        TiffResult,
-        encoder::{TiffEncoder, TiffKind},
-    };
 
     /// The largest whole number below which an `f32` misses none: 2^24.
     pub(crate) const LARGEST_F32_LABEL: u32 = 1 << f32::MANTISSA_DIGITS;
@@ -98,20 +91,12 @@ pub(crate) mod sealed {
         /// The value for display, exact up to 2^53.
         fn to_f64(self) -> f64;
 
-        /// Appends one plane to a TIFF.
-        fn write_page<W: Write + Seek, K: TiffKind>(
-            encoder: &mut TiffEncoder<W, K>,
-            size: [u32; 2],
-            plane: &[Self],
-            tags: &PageTags,
-        ) -> TiffResult<()>;
-
         /// The array as a volume that knows its type.
         fn wrap(volume: Volume<Self>) -> AnyVolume;
     }
 
     macro_rules! voxel {
-        ($($type:ident $variant:ident $gray:ident, |$value:ident| $swapped:expr, $label:expr;)*) => {$(
+        ($($type:ident $variant:ident, |$value:ident| $swapped:expr, $label:expr;)*) => {$(
             impl Voxel for $type {
                 fn swap_bytes(self) -> Self {
                     let $value = self;
@@ -132,17 +117,6 @@ pub(crate) mod sealed {
                     self as f64
                 }
 
-                fn write_page<W: Write + Seek, K: TiffKind>(
-                    encoder: &mut TiffEncoder<W, K>,
-                    [height, width]: [u32; 2],
-                    plane: &[Self],
-                    tags: &PageTags,
-                ) -> TiffResult<()> {
-                    let mut page = encoder.new_image::<::tiff::encoder::colortype::$gray>(width, height)?;
-                    tags.write(page.encoder())?;
-                    page.write_data(plane)
-                }
-
                 fn wrap(volume: Volume<Self>) -> AnyVolume {
                     AnyVolume::$variant(volume)
                 }
@@ -155,16 +129,16 @@ pub(crate) mod sealed {
     }
 
     voxel! {
-        u8 U8 Gray8, |v| v, Some(v.into());
-        i8 I8 GrayI8, |v| v, v.try_into().ok();
-        u16 U16 Gray16, |v| u16::swap_bytes(v), Some(v.into());
-        i16 I16 GrayI16, |v| i16::swap_bytes(v), v.try_into().ok();
-        u32 U32 Gray32, |v| u32::swap_bytes(v), Some(v);
-        i32 I32 GrayI32, |v| i32::swap_bytes(v), v.try_into().ok();
-        u64 U64 Gray64, |v| u64::swap_bytes(v), v.try_into().ok();
-        i64 I64 GrayI64, |v| i64::swap_bytes(v), v.try_into().ok();
-        f32 F32 Gray32Float, |v| f32::from_bits(v.to_bits().swap_bytes()), whole_number(f64::from(v), LARGEST_F32_LABEL);
-        f64 F64 Gray64Float, |v| f64::from_bits(v.to_bits().swap_bytes()), whole_number(v, u32::MAX);
+        u8 U8, |v| v, Some(v.into());
+        i8 I8, |v| v, v.try_into().ok();
+        u16 U16, |v| u16::swap_bytes(v), Some(v.into());
+        i16 I16, |v| i16::swap_bytes(v), v.try_into().ok();
+        u32 U32, |v| u32::swap_bytes(v), Some(v);
+        i32 I32, |v| i32::swap_bytes(v), v.try_into().ok();
+        u64 U64, |v| u64::swap_bytes(v), v.try_into().ok();
+        i64 I64, |v| i64::swap_bytes(v), v.try_into().ok();
+        f32 F32, |v| f32::from_bits(v.to_bits().swap_bytes()), whole_number(f64::from(v), LARGEST_F32_LABEL);
+        f64 F64, |v| f64::from_bits(v.to_bits().swap_bytes()), whole_number(v, u32::MAX);
     }
 
     /// The label `value`, if it is a whole number from 0 to `most`.
