@@ -6,9 +6,9 @@ use crate::{Connectivity, Spacing, distance_transform, persistent_peaks};
 
 /// The typical diameter in micrometres of the objects in a mask (z, y, x), touching or not; `None` if it is empty.
 ///
-/// Each peak of the distance to the background is the radius of a largest ball that fits there. The median of these
-/// radii, weighted by the balls' volumes so that specks do not count, is half the diameter. If there is no background
-/// at all, it is the shortest side of the volume.
+/// Each peak of the distance to the background is the radius of a largest ball that fits there. Half the diameter is the
+/// median of these radii, weighted by the balls' cross-sections: without a weight specks of noise would decide, and with
+/// their volumes one large artifact would. If there is no background at all, it is the shortest side of the volume.
 pub fn typical_diameter(mask: ArrayView3<bool>, spacing: Spacing) -> Option<f64> {
     if !mask.iter().any(|&inside| inside) {
         return None;
@@ -20,12 +20,12 @@ pub fn typical_diameter(mask: ArrayView3<bool>, spacing: Spacing) -> Option<f64>
     }
     let distance = distance_transform(mask, spacing);
     let peaks = persistent_peaks(distance.view(), mask, 0.0, Connectivity::TwentySix).ok()?;
-    let volumes: Vec<f64> = peaks.iter().map(|peak| f64::from(peak.height).powi(3)).collect();
-    let half = volumes.iter().sum::<f64>() / 2.0;
+    let weights: Vec<f64> = peaks.iter().map(|peak| f64::from(peak.height).powi(2)).collect();
+    let half = weights.iter().sum::<f64>() / 2.0;
     let mut so_far = 0.0;
     // Peaks come the highest first.
-    let median = peaks.iter().zip(volumes).find(|(_, volume)| {
-        so_far += volume;
+    let median = peaks.iter().zip(weights).find(|(_, weight)| {
+        so_far += weight;
         so_far >= half
     });
     median.map(|(peak, _)| 2.0 * f64::from(peak.height))

@@ -43,7 +43,8 @@ impl Moments {
         let n = (end - start) as u64;
         let (row_z, row_y, row_x) = (z as u64, y as u64, start as u64);
         // Sums of k and k k for k in 0..n.
-        let (ramp, squares) = (n * (n - 1) / 2, (n - 1) * n * (2 * n - 1) / 6);
+        let ramp = n * (n - 1) / 2;
+        let squares = u128::from(ramp) * u128::from(2 * n - 1) / 3;
         let sum_x = n * row_x + ramp;
         self.voxels += n;
         for (axis, (low, high)) in [(z, z), (y, y), (start, end - 1)].into_iter().enumerate() {
@@ -57,7 +58,7 @@ impl Moments {
         let products = [
             wide(n * row_z, row_z),
             wide(n * row_y, row_y),
-            wide(row_x, n * row_x + 2 * ramp) + u128::from(squares),
+            wide(row_x, n * row_x + 2 * ramp) + squares,
             wide(n * row_z, row_y),
             wide(row_z, sum_x),
             wide(row_y, sum_x),

@@ -1,8 +1,8 @@
 //! Otsu's threshold (Otsu 1979): the one that maximises the variance between the two classes.
 
 use ndarray::ArrayView3;
-use serde::{Deserialize, Serialize};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::histogram::{between, count, range};
 use super::percentile::percentiles_of;

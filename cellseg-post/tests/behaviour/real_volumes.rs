@@ -40,13 +40,14 @@ struct Volume {
     least: [f64; 2],
 }
 
-// The first floor is that of ../shared/data/README.md: classical Voronoi-Otsu, its parameters chosen by hand.
+// By hand, that is by classical Voronoi-Otsu with parameters chosen for the volume, ../shared/data/README.md gives
+// 0.50 and 0.94 for qcanet and 0.67 for stardist; one object more or less makes 0.01 to 0.02.
 const VOLUMES: [Volume; 4] = [
     Volume {
         image: "qcanet/8_cell_stage.tif",
         truth: "qcanet/8_cell_stage_nsn.tif",
         spacing: [1.75, 0.8, 0.8],
-        least: [0.50, 0.80],
+        least: [0.80, 0.80],
     },
     Volume {
         image: "qcanet/16_cell_stage.tif",
@@ -58,18 +59,18 @@ const VOLUMES: [Volume; 4] = [
         image: "bbbc050_train/Emb02_t451_image.tif",
         truth: "bbbc050_train/Emb02_t451_label.tif",
         spacing: [1.75, 0.8, 0.8],
-        least: [0.50, 0.65],
+        least: [0.45, 0.60],
     },
     Volume {
         image: "stardist/img3d.tif",
         truth: "stardist/mask3d.tif",
         spacing: [2.0, 1.0, 1.0],
-        least: [0.66, 0.55],
+        least: [0.65, 0.55],
     },
 ];
 
 #[test]
-fn raw_images_are_segmented_no_worse_than_by_hand_with_nothing_set_but_the_spacing() {
+fn raw_images_are_segmented_as_well_as_by_hand_with_nothing_set_but_the_spacing() {
     for Volume { image, truth, spacing: [z, y, x], least } in &VOLUMES {
         let (Some(image), Some(truth_path)) = (data(image), data(truth)) else {
             println!("skipped: {image} is not there");
