@@ -1,5 +1,7 @@
 //! Joining tensors along the channels: `[.., c1]`, `[.., c2]`, .. to `[.., c1 + c2 + ..]`.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod cases;
 #[cfg(test)]
 mod tests;
 

@@ -1,16 +1,6 @@
-use super::*;
+use super::{cases::CASES, *};
 use crate::pointwise::checks::{check, told};
 use cellseg_core::{Tape, testing::noise};
-
-/// The extents before the channels, and the channels of three tensors.
-const CASES: &[(&[usize], [usize; 3])] = &[
-    (&[], [1, 1, 1]),
-    (&[1], [3, 1, 2]),
-    (&[2, 2, 2, 2], [2, 2, 2]),
-    (&[1, 3, 5, 7], [1, 16, 5]),
-    (&[2, 11, 13, 17], [8, 3, 4]),
-    (&[4], [0, 3, 2]),
-];
 
 #[test]
 fn channels_follow_each_other_and_gradients_are_cut_apart() {

@@ -4,6 +4,8 @@
 //! Number `i` is decided by word `i % 4` of `philox(key, i / 4)`: the same on every device and for any number of
 //! threads. The mask is therefore not kept for the gradient but drawn again, and either works in place.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod cases;
 mod cpu;
 #[cfg(test)]
 mod tests;

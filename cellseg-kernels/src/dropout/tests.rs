@@ -1,8 +1,6 @@
-use super::*;
+use super::{cases::SHAPES, *};
 use crate::pointwise::checks::{check, told};
 use cellseg_core::{philox, testing::noise};
-
-const SHAPES: &[&[usize]] = &[&[], &[1], &[5], &[2, 2, 2, 2, 2], &[1, 3, 5, 7, 11], &[1, 13, 17, 19, 5]];
 
 #[test]
 fn each_number_is_decided_by_its_own_random_word() {

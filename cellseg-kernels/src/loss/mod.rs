@@ -2,6 +2,8 @@
 //!
 //! Means are accumulated in double precision and are the same bits for any number of threads.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod cases;
 #[cfg(test)]
 mod tests;
 
@@ -36,8 +38,17 @@ trait Pair: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     const GRADIENT: &'static str;
     fn value<T: Real>(self, x: T, target: T) -> T;
-    /// The derivatives by the prediction and by the target.
-    fn slopes<T: Real>(self, x: T, target: T) -> [T; 2];
+    /// The derivative by the prediction.
+    fn by_prediction<T: Real>(self, x: T, target: T) -> T;
+    /// The derivative by the target.
+    fn by_target<T: Real>(self, x: T, target: T) -> T;
+}
+
+/// What a derivative is taken by.
+#[derive(Clone, Copy)]
+enum Side {
+    Prediction,
+    Target,
 }
 
 #[derive(Clone, Copy)]
@@ -53,9 +64,13 @@ impl Pair for SquaredError {
     }
 
     #[inline(always)]
-    fn slopes<T: Real>(self, x: T, target: T) -> [T; 2] {
-        let twice = (x - target) + (x - target);
-        [twice, -twice]
+    fn by_prediction<T: Real>(self, x: T, target: T) -> T {
+        (x - target) + (x - target)
+    }
+
+    #[inline(always)]
+    fn by_target<T: Real>(self, x: T, target: T) -> T {
+        (target - x) + (target - x)
     }
 }
 
@@ -73,10 +88,14 @@ impl Pair for CrossEntropy {
     }
 
     #[inline(always)]
-    fn slopes<T: Real>(self, x: T, target: T) -> [T; 2] {
+    fn by_prediction<T: Real>(self, x: T, target: T) -> T {
         let e = exp(-x.abs());
-        let probability = (if x < T::zero() { e } else { T::one() }) / (T::one() + e);
-        [probability - target, -x]
+        (if x < T::zero() { e } else { T::one() }) / (T::one() + e) - target
+    }
+
+    #[inline(always)]
+    fn by_target<T: Real>(self, x: T, _: T) -> T {
+        -x
     }
 }
 
@@ -91,14 +110,16 @@ wide! {
     /// The derivatives by one side, times a factor.
     fn derivatives<'a, T: Real, P: Pair>(
         pair: P,
-        side: usize,
+        side: Side,
         factor: T,
         x: &'a [T],
         target: &'a [T],
         out: &'a mut [T],
     ) -> () {
-        for ((o, x), t) in out.iter_mut().zip(x).zip(target) {
-            *o = pair.slopes(*x, *t)[side] * factor;
+        let all = out.iter_mut().zip(x).zip(target);
+        match side {
+            Side::Prediction => all.for_each(|((o, x), t)| *o = pair.by_prediction(*x, *t) * factor),
+            Side::Target => all.for_each(|((o, x), t)| *o = pair.by_target(*x, *t) * factor),
         }
     }
 }
@@ -136,20 +157,20 @@ impl<P: Pair> Op<2> for Loss<P> {
         grad: Tensor,
         wanted: [bool; 2],
     ) -> Result<[Option<Tensor>; 2]> {
-        let of = |side: usize| {
+        let of = |side: Side, wanted: bool| {
             let kernel = LossGradient { pair: self.0, side };
             let inputs = [Cow::Borrowed(&x), Cow::Borrowed(&target), Cow::Borrowed(&grad)];
-            wanted[side].then(|| Ok(run(&kernel, inputs)?.0)).transpose()
+            wanted.then(|| Ok(run(&kernel, inputs)?.0)).transpose()
         };
-        Ok([of(0)?, of(1)?])
+        Ok([of(Side::Prediction, wanted[0])?, of(Side::Target, wanted[1])?])
     }
 }
 
-/// The gradient of [`Loss`] by the prediction (side 0) or the target (side 1), from both and the gradient of the mean.
+/// The gradient of [`Loss`] by one side, from both sides and the gradient of the mean.
 #[derive(Clone)]
 struct LossGradient<P> {
     pair: P,
-    side: usize,
+    side: Side,
 }
 
 impl<P: Pair> Kernel<3> for LossGradient<P> {

@@ -1,8 +1,6 @@
-use super::*;
+use super::{cases::SHAPES, *};
 use crate::pointwise::checks::{check, told};
 use cellseg_core::testing::noise;
-
-const SHAPES: &[&[usize]] = &[&[1], &[7], &[2, 2, 2, 2, 2], &[1, 3, 5, 7, 2], &[1, 13, 17, 19, 5]];
 
 fn mean(pairs: &[Vec<f64>], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
     let sum: f64 = pairs[0].iter().zip(&pairs[1]).map(|(x, t)| f(*x, *t)).sum();

@@ -1,7 +1,7 @@
 //! The shapes that tests and benches of the norms run.
 
-/// An input `[n, .., c]` and groups of its channels: one number, one group, a group per channel, primes, a batch, samples of
-/// several pieces of work.
+/// An input `[n, .., c]` and groups of its channels: one row, one group, a group per channel, primes, a batch, samples
+/// of several pieces of work.
 pub const CASES: &[(&[usize], usize)] = &[
     (&[1, 9], 1),
     (&[3, 12], 2),

@@ -14,6 +14,8 @@ pub(crate) mod chunks;
 mod each;
 pub(crate) mod exponential;
 mod functions;
+#[cfg(test)]
+mod isa_tests;
 pub(crate) mod lanes;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 //!
 //! Sums are accumulated in double precision and rounded once. They are the same bits for any number of threads.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod cases;
 mod cpu;
 #[cfg(test)]
 mod tests;

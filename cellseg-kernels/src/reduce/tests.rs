@@ -1,23 +1,7 @@
-use super::*;
+use super::{cases::CASES, *};
 use crate::pointwise::checks::{check, told};
 use cellseg_core::testing::noise;
 use ndarray::{ArrayD, Axis};
-
-/// A shape, and axes of it.
-const CASES: &[(&[usize], &[usize])] = &[
-    (&[1], &[0]),
-    (&[7], &[]),
-    (&[2, 3], &[0]),
-    (&[2, 3], &[1]),
-    (&[2, 2, 2, 2, 2], &[1, 2, 3]),
-    (&[3, 5, 1, 7, 2], &[0, 2, 4]),
-    (&[3, 5, 1, 7, 2], &[1, 3]),
-    (&[2, 3, 5, 7, 11, 13], &[0, 1, 2, 3, 4]),
-    (&[2, 29, 31, 5], &[1, 2]),
-    (&[3, 17000], &[1]),
-    (&[3, 9000], &[0]),
-    (&[2, 40, 1100], &[1]),
-];
 
 fn expected(dims: &[usize], axes: &[usize], x: &[f64]) -> (Vec<f64>, f64) {
     let mut array = ArrayD::from_shape_vec(dims, x.to_vec()).unwrap();
