@@ -12,24 +12,21 @@ pub fn philox(key: u64, counter: u64) -> [u32; 4] {
 pub fn philox_lanes<const N: usize>(key: u64, first: u64) -> [[u32; N]; 4] {
     const M: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
     const W: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-    let mut c = [[0; N]; 4];
-    for l in 0..N {
+    let [mut c0, mut c1, mut c2, mut c3] = [[0u32; N]; 4];
+    for (l, (low, high)) in c0.iter_mut().zip(&mut c1).enumerate() {
         let counter = first.wrapping_add(l as u64);
-        c[0][l] = counter as u32;
-        c[1][l] = (counter >> 32) as u32;
+        (*low, *high) = (counter as u32, (counter >> 32) as u32);
     }
     let mut k = [key as u32, (key >> 32) as u32];
     for _ in 0..10 {
-        for l in 0..N {
-            let (a, b) = (u64::from(M[0]) * u64::from(c[0][l]), u64::from(M[1]) * u64::from(c[2][l]));
-            c[0][l] = (b >> 32) as u32 ^ c[1][l] ^ k[0];
-            c[1][l] = b as u32;
-            c[2][l] = (a >> 32) as u32 ^ c[3][l] ^ k[1];
-            c[3][l] = a as u32;
+        for (((c0, c1), c2), c3) in c0.iter_mut().zip(&mut c1).zip(&mut c2).zip(&mut c3) {
+            let (a, b) = (u64::from(M[0]) * u64::from(*c0), u64::from(M[1]) * u64::from(*c2));
+            (*c0, *c1) = ((b >> 32) as u32 ^ *c1 ^ k[0], b as u32);
+            (*c2, *c3) = ((a >> 32) as u32 ^ *c3 ^ k[1], a as u32);
         }
         k = [k[0].wrapping_add(W[0]), k[1].wrapping_add(W[1])];
     }
-    c
+    [c0, c1, c2, c3]
 }
 
 /// A stream of random numbers. Its whole state is a seed and a position, which can be stored and restored.
