@@ -1,1 +1,26 @@
 //! The networks of cellseg, their training and their sliding-window inference.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`wnet3d`] | the network: two U-Nets, the paper's or a small one for CPUs |
+//! | [`train`] | learning to segment from volumes without labels |
+//! | [`infer`] | a map of each class of a volume of any size |
+//! | [`intensity`] | camera counts to the numbers that networks take |
+//! | [`weights`] | weights as named arrays, in PyTorch's layout |
+//! | [`layers`] | what networks are made of |
+//!
+//! This crate reads and writes no file and prints nothing: volumes come as array views, weights and checkpoints go as
+//! named arrays, progress is told to an observer.
+
+mod error;
+pub mod infer;
+pub mod intensity;
+pub mod layers;
+pub mod train;
+mod volume;
+pub mod weights;
+pub mod wnet3d;
+
+pub use error::{Error, Result};
+pub use volume::VolumeView;
+pub use wnet3d::{WNet3d, WNet3dConfig};

@@ -1,0 +1,78 @@
+//! From a volume of any size to a map of each class: windows, blended.
+//!
+//! A network sees a window at a time; where windows overlap their outputs are averaged with weights that fall towards a
+//! window's faces, where a network sees the least. Windows lie on one grid, anchored at the volume's first voxel, and are
+//! added up in one order, so the result has the same bits whatever the number of threads. Memory is one window's
+//! activations and the maps themselves; the average is kept as a running mean, so that no volume of weights is needed,
+//! and equal outputs average to themselves exactly.
+
+mod blend;
+mod compat;
+mod foreground;
+mod settings;
+mod tiles;
+mod windows;
+
+pub use blend::importance_map;
+pub use foreground::ClassMaps;
+pub use settings::{Blending, Compat, Inference, Output, Windows};
+pub use windows::sliding_window;
+
+use crate::{
+    Result, VolumeView,
+    wnet3d::{PassMode, WNet3d},
+};
+use std::ops::ControlFlow;
+
+/// Hears how far inference is, and may stop it.
+pub trait Progress {
+    /// Called after each window. Return [`ControlFlow::Break`] to stop.
+    fn windows(&mut self, done: usize, total: usize) -> ControlFlow<()>;
+}
+
+/// Listens to nothing.
+impl Progress for () {
+    fn windows(&mut self, _: usize, _: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// A map of each class of `volume`.
+///
+/// # Errors
+/// [`crate::Error::Volume`] for a volume with nothing in it, [`crate::Error::Setting`] for windows that the network
+/// cannot take, [`crate::Error::Cancelled`] where `progress` stopped it, and those of the network.
+pub fn class_maps(
+    network: &WNet3d,
+    volume: &VolumeView<'_>,
+    settings: &Inference,
+    progress: &mut dyn Progress,
+) -> Result<ClassMaps> {
+    settings.validate()?;
+    if network.config().in_channels != 1 {
+        return Err(crate::Error::setting(
+            "in_channels",
+            network.config().in_channels,
+            "a network for images of one channel",
+        ));
+    }
+    let intensity = volume.fit(&settings.normalisation)?;
+    let classes = network.config().classes;
+    let mode = PassMode::default();
+    let (maps, output) = match settings.compat {
+        Compat::None => {
+            let read = |origin, extents, out: &mut [f32]| intensity.read(volume.voxels, origin, extents, out);
+            let forward = |x: &_| match settings.output {
+                Output::Probabilities => network.classes(x, &mode),
+                Output::Logits => network.logits(x, &mode),
+            };
+            let maps = windows::run(volume.extents(), classes, &settings.windows, &read, &forward, progress)?;
+            (maps, settings.output)
+        }
+        Compat::CellSeg3D => {
+            let maps = compat::run(network, volume.voxels, settings.windows.window, progress)?;
+            (maps, Output::Probabilities)
+        }
+    };
+    Ok(ClassMaps::new(maps, volume.voxels, &intensity, output))
+}

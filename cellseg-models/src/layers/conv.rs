@@ -1,0 +1,89 @@
+//! Convolutions.
+
+use super::{Layout, Parameter, module};
+use crate::Result;
+use cellseg_core::{Rng, Tensor};
+use cellseg_kernels::{
+    conv_transpose3d::{self, conv_transpose3d},
+    conv3d::{self, conv3d},
+    pointwise::Activation,
+};
+
+/// A dense 3D convolution with an odd cubic kernel, bias, stride 1 and zero padding that keeps the extents.
+#[derive(Debug, Clone)]
+pub struct Conv3d {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+module!(Conv3d { "weight" => weight, "bias" => bias });
+
+impl Conv3d {
+    /// A convolution from `cin` to `cout` channels with a kernel of `k^3` voxels, initialised as PyTorch does: weights
+    /// and bias uniform within `1 / sqrt(fan_in)` (He et al., 2015, with a = sqrt 5).
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn new(cin: usize, cout: usize, k: usize, rng: &mut Rng) -> Result<Self> {
+        let bound = 1.0 / ((cin * k * k * k) as f64).sqrt();
+        Ok(Conv3d {
+            weight: Parameter::uniform(bound, &[k, k, k, cin, cout], Layout::Conv, rng)?,
+            bias: Parameter::uniform(bound, &[cout], Layout::Plain, rng)?,
+        })
+    }
+
+    /// `x`, `[n, d, h, w, cin]`, convolved: `[n, d, h, w, cout]`.
+    ///
+    /// # Errors
+    /// Those of [`conv3d()`].
+    pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
+        self.run(x, Activation::None)
+    }
+
+    /// The same with a ReLU in the convolution's epilogue, which saves a pass over memory.
+    ///
+    /// # Errors
+    /// Those of [`conv3d()`].
+    pub fn forward_relu(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
+        self.run(x, Activation::Relu)
+    }
+
+    fn run(&self, x: &Tensor, activation: Activation) -> cellseg_core::Result<Tensor> {
+        let k = self.weight.tensor().shape().dims()[0];
+        let settings = conv3d::Conv3d { activation, ..conv3d::Conv3d::same(k) };
+        conv3d(x, self.weight.tensor(), Some(self.bias.tensor()), &settings)
+    }
+}
+
+/// A transposed convolution with kernel and stride 2 and bias: doubles the extents.
+#[derive(Debug, Clone)]
+pub struct ConvTranspose3d {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+module!(ConvTranspose3d { "weight" => weight, "bias" => bias });
+
+impl ConvTranspose3d {
+    /// A transposed convolution from `cin` to `cout` channels, initialised as PyTorch does. (PyTorch takes `cout * 8`
+    /// for the fan-in of a transposed convolution.)
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn new(cin: usize, cout: usize, rng: &mut Rng) -> Result<Self> {
+        let bound = 1.0 / ((cout * 8) as f64).sqrt();
+        Ok(ConvTranspose3d {
+            weight: Parameter::uniform(bound, &[2, 2, 2, cin, cout], Layout::ConvTranspose, rng)?,
+            bias: Parameter::uniform(bound, &[cout], Layout::Plain, rng)?,
+        })
+    }
+
+    /// `x`, `[n, d, h, w, cin]`, on a grid twice as fine: `[n, 2d, 2h, 2w, cout]`.
+    ///
+    /// # Errors
+    /// Those of [`conv_transpose3d()`].
+    pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
+        let settings = conv_transpose3d::ConvTranspose3d { stride: [2; 3], padding: [0; 3] };
+        conv_transpose3d(x, self.weight.tensor(), Some(self.bias.tensor()), &settings)
+    }
+}

@@ -1,0 +1,16 @@
+//! Layers: plain structs of named parameters.
+//!
+//! A layer's parameters have the names and, on their way in and out, the memory layout of PyTorch's state dict, so that
+//! published weights load without a table of names. Inside, kernels are channels last; the transposition happens once,
+//! when weights are loaded or given out.
+
+mod conv;
+mod group_norm;
+mod module;
+mod parameter;
+
+pub use conv::{Conv3d, ConvTranspose3d};
+pub use group_norm::GroupNorm;
+pub use module::Module;
+pub(crate) use module::{join, module};
+pub use parameter::{Layout, Parameter};

@@ -1,0 +1,112 @@
+//! One trainable tensor.
+
+use crate::Result;
+use cellseg_core::{Rng, Tensor};
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
+
+/// How a parameter's axes are ordered in PyTorch, compared with the order here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// The same in both.
+    Plain,
+    /// A convolution kernel: `[out, in, kd, kh, kw]` there, `[kd, kh, kw, in, out]` here.
+    Conv,
+    /// The kernel of a transposed convolution: `[in, out, kd, kh, kw]` there, `[kd, kh, kw, in, out]` here.
+    ConvTranspose,
+}
+
+impl Layout {
+    /// For each axis here, its position in PyTorch.
+    fn from_pytorch(self) -> Option<[usize; 5]> {
+        match self {
+            Layout::Plain => None,
+            Layout::Conv => Some([2, 3, 4, 1, 0]),
+            Layout::ConvTranspose => Some([2, 3, 4, 0, 1]),
+        }
+    }
+}
+
+/// One trainable tensor of a layer.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    value: Tensor,
+    layout: Layout,
+}
+
+impl Parameter {
+    /// A parameter with the same number everywhere.
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn full(x: f32, dims: &[usize]) -> Result<Self> {
+        Ok(Parameter { value: Tensor::full(x, dims)?.trainable(), layout: Layout::Plain })
+    }
+
+    /// A parameter drawn uniformly from `(-bound, bound)`, with `dims` in the order of this crate.
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn uniform(bound: f64, dims: &[usize], layout: Layout, rng: &mut Rng) -> Result<Self> {
+        let value = Tensor::build(dims, |xs: &mut [f32]| {
+            for x in xs {
+                *x = ((2.0 * rng.uniform() - 1.0) * bound) as f32;
+            }
+            Ok(())
+        })?;
+        Ok(Parameter { value: value.trainable(), layout })
+    }
+
+    /// The numbers, channels last.
+    pub fn tensor(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// The numbers, to be written to.
+    pub fn tensor_mut(&mut self) -> &mut Tensor {
+        &mut self.value
+    }
+
+    /// Extents in the order of PyTorch.
+    pub fn pytorch_dims(&self) -> Vec<usize> {
+        let dims = self.value.shape();
+        let mut out = dims.dims().to_vec();
+        if let Some(axes) = self.layout.from_pytorch() {
+            for (here, there) in axes.into_iter().enumerate() {
+                out[there] = dims.dims()[here];
+            }
+        }
+        out
+    }
+
+    /// A copy of any tensor that is shaped like this parameter, in the order of PyTorch.
+    ///
+    /// # Errors
+    /// Where the tensor does not hold `f32`.
+    pub fn export(&self, like: &Tensor) -> Result<ArrayD<f32>> {
+        let array = like.to_ndarray::<f32>()?;
+        let Some(axes) = self.layout.from_pytorch() else { return Ok(array) };
+        let mut back = [0; 5];
+        for (here, there) in axes.into_iter().enumerate() {
+            back[there] = here;
+        }
+        Ok(array.permuted_axes(IxDyn(&back)).as_standard_layout().into_owned())
+    }
+
+    /// A tensor that is shaped like this parameter, from an array in the order of PyTorch whose extents have been
+    /// compared with [`Parameter::pytorch_dims`].
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn import(&self, array: ArrayViewD<'_, f32>) -> Result<Tensor> {
+        let array = match self.layout.from_pytorch() {
+            Some(axes) => array.permuted_axes(IxDyn(&axes)),
+            None => array,
+        };
+        Ok(Tensor::from_ndarray(array)?.to(&self.value.device())?)
+    }
+
+    /// Replaces the numbers. `value` is shaped like this parameter.
+    pub(crate) fn set(&mut self, value: Tensor) {
+        self.value = value.trainable();
+    }
+}

@@ -1,0 +1,68 @@
+//! What is minimised.
+
+use super::config::{Balance, Reconstruction, TrainConfig};
+use crate::{Result, WNet3d, intensity::FULL_SCALE, wnet3d::PassMode};
+use cellseg_core::Tensor;
+use cellseg_kernels::{loss, pointwise, soft_ncuts::soft_ncuts};
+
+/// The losses of one step.
+pub(super) struct Losses {
+    pub(super) n_cuts: Tensor,
+    pub(super) reconstruction: Tensor,
+    pub(super) total: Tensor,
+}
+
+/// The losses of the patches `x`, `[n, d, h, w, 1]` from 0 to 100, recorded where `x` is on a tape.
+pub(super) fn losses(network: &WNet3d, x: &Tensor, config: &TrainConfig, mode: &PassMode) -> Result<Losses> {
+    let classes = network.classes(x, mode)?;
+    let n_cuts = soft_ncuts(&classes, x, &config.n_cuts.settings())?;
+    let painted = network.reconstruction(&classes, mode)?;
+    let image = x.detached();
+    let (reconstruction, grey) = match config.reconstruction {
+        Reconstruction::Mse => (loss::mse(&painted, &image)?, variance(image.as_slice()?)),
+        Reconstruction::Bce => {
+            let image = pointwise::scale(image, 1.0 / f64::from(FULL_SCALE))?;
+            (loss::bce_with_logits(&painted, &image)?, entropy(image.as_slice()?))
+        }
+    };
+    let weight = match config.balance {
+        Balance::Auto { share } if grey > 0.0 => share / grey,
+        // Black patches: there is nothing to explain.
+        Balance::Auto { .. } => 0.0,
+        Balance::Fixed { weight } => weight,
+    };
+    let total = pointwise::add(
+        pointwise::scale(&n_cuts, config.n_cuts_weight)?,
+        pointwise::scale(&reconstruction, weight)?,
+    )?;
+    Ok(Losses { n_cuts, reconstruction, total })
+}
+
+fn mean(xs: &[f32]) -> f64 {
+    xs.iter().map(|&x| f64::from(x)).sum::<f64>() / xs.len() as f64
+}
+
+/// The mean squared error of the best grey.
+fn variance(xs: &[f32]) -> f64 {
+    let mean = mean(xs);
+    xs.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / xs.len() as f64
+}
+
+/// The cross entropy of the best grey.
+fn entropy(xs: &[f32]) -> f64 {
+    let m = mean(xs);
+    let part = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+    part(m) + part(1.0 - m)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_grey_costs_the_variance_or_the_entropy() {
+        assert_eq!(variance(&[0.0, 10.0]), 25.0);
+        assert!((entropy(&[0.0, 1.0]) - std::f64::consts::LN_2).abs() < 1e-12);
+        assert_eq!((variance(&[3.0; 4]), entropy(&[0.0; 4])), (0.0, 0.0));
+    }
+}

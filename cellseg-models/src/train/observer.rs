@@ -1,0 +1,63 @@
+//! Who hears how training goes.
+
+use super::Checkpoint;
+use std::{error::Error, ops::ControlFlow};
+
+/// Hears how training goes, may stop it, and keeps its checkpoints. All methods do nothing unless they are written.
+pub trait Observer {
+    /// Called after each step. Return [`ControlFlow::Break`] to stop: a last checkpoint is then made, from which training
+    /// can go on as if it had never been stopped.
+    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        let _ = report;
+        ControlFlow::Continue(())
+    }
+
+    /// Called after each validation.
+    fn validation(&mut self, report: &ValidationReport) {
+        let _ = report;
+    }
+
+    /// Called with each checkpoint, which is lost unless it is stored here.
+    ///
+    /// # Errors
+    /// Whatever kept the checkpoint from being stored; training ends with it.
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let _ = checkpoint;
+        Ok(())
+    }
+}
+
+/// Listens to nothing and keeps nothing.
+impl Observer for () {}
+
+/// One step of training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// Steps done.
+    pub step: u64,
+    /// Steps to be done.
+    pub steps: u64,
+    /// SoftNCuts, from 0 (no edge is cut) to the number of classes.
+    pub n_cuts: f64,
+    /// The reconstruction's loss, unweighted.
+    pub reconstruction: f64,
+    /// The weighted sum of both, which is minimised.
+    pub loss: f64,
+    /// The Euclidean norm of the gradient, before it was clipped.
+    pub gradient_norm: f64,
+    /// The step size.
+    pub learning_rate: f64,
+}
+
+/// One validation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ValidationReport {
+    /// Steps done.
+    pub step: u64,
+    /// The mean loss since the last validation.
+    pub mean_loss: f64,
+    /// The mean Dice score of the foreground over the labelled volumes, where there are any.
+    pub dice: Option<f64>,
+    /// Whether this is the best so far: the highest Dice score or, without labels, the lowest mean loss.
+    pub best: bool,
+}

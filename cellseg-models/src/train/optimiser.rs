@@ -1,0 +1,82 @@
+//! Adam, and its state as named arrays.
+
+use super::{
+    Checkpoint,
+    checkpoint::{FIRST_MOMENT, SECOND_MOMENT},
+    config::TrainConfig,
+};
+use crate::{
+    Result, WNet3d,
+    layers::Module,
+    weights::{self, State},
+};
+use cellseg_core::{Error as CoreError, Gradients, Tensor};
+use cellseg_kernels::optim::{self, Adam, Optimizer, clip_norm};
+use std::collections::BTreeMap;
+
+/// Adam with clipped gradients.
+pub(super) struct Optimiser {
+    adam: Optimizer<Adam>,
+    clip_norm: f64,
+}
+
+impl Optimiser {
+    pub(super) fn new(config: &TrainConfig) -> Self {
+        let decay = config.weight_decay;
+        let rule = Adam { lr: config.learning_rate, weight_decay: decay, decoupled: true, ..Adam::default() };
+        // A limit that nothing reaches still measures the norm.
+        let clip_norm = if config.clip_norm > 0.0 { config.clip_norm } else { f64::MAX };
+        Optimiser { adam: Optimizer::new(rule), clip_norm }
+    }
+
+    /// Moves all weights, unless `check` objects to the norm of the gradient, which is returned.
+    pub(super) fn step(
+        &mut self,
+        network: &mut WNet3d,
+        gradients: &mut Gradients,
+        learning_rate: f64,
+        check: impl FnOnce(f64) -> Result<()>,
+    ) -> Result<f64> {
+        let mut moved: Vec<(String, &mut Tensor, Tensor)> = Vec::new();
+        let mut missing = false;
+        network.each_mut("", &mut |name, p| match gradients.take(p.tensor()) {
+            Some(gradient) => moved.push((name, p.tensor_mut(), gradient)),
+            None => missing = true,
+        });
+        if missing {
+            return Err(CoreError::Gradient("a weight has no gradient, though the loss depends on it").into());
+        }
+        let norm = clip_norm(moved.iter_mut().map(|(_, _, g)| g), self.clip_norm)?;
+        check(norm)?;
+        self.adam.rule.lr = learning_rate;
+        self.adam.step(moved.iter_mut().map(|(name, p, g)| (name.as_str(), &mut **p, &*g)))?;
+        Ok(norm)
+    }
+
+    /// The moments of all weights, in PyTorch's layout.
+    pub(super) fn state(&self, network: &WNet3d) -> Result<State> {
+        let mut out = State::new();
+        for (slot, prefix) in [FIRST_MOMENT, SECOND_MOMENT].into_iter().enumerate() {
+            let moments = weights::export(network, |name, p| match self.adam.states().get(name) {
+                Some(state) => p.export(&state.slots[slot]).map(Some),
+                None => Ok(None),
+            })?;
+            out.extend(moments.into_iter().map(|(name, a)| (format!("{prefix}{name}"), a)));
+        }
+        Ok(out)
+    }
+
+    /// Goes on after `step` steps with a checkpoint's moments.
+    pub(super) fn load(&mut self, network: &WNet3d, checkpoint: &Checkpoint, step: u64) -> Result<()> {
+        let [first, second] = [(FIRST_MOMENT, "first"), (SECOND_MOMENT, "second")].map(|(prefix, which)| {
+            weights::import(network, &format!("the {which} moments of Adam"), &checkpoint.part(prefix))
+        });
+        let states: BTreeMap<_, _> = first?
+            .into_iter()
+            .zip(second?)
+            .map(|((name, first), (_, second))| (name, optim::State { step, slots: vec![first, second] }))
+            .collect();
+        self.adam = Optimizer::resume(self.adam.rule, states);
+        Ok(())
+    }
+}

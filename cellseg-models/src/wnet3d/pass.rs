@@ -1,0 +1,47 @@
+//! How one forward pass is run.
+
+use cellseg_core::{Result, Rng, Tensor, checkpoint};
+use cellseg_kernels::dropout::dropout;
+
+/// How one forward pass is run. The default is inference.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PassMode {
+    /// The key of all dropout masks of this pass; no dropout where it is absent. The masks depend on the key, the layer
+    /// and the voxel only.
+    pub dropout_key: Option<u64>,
+    /// Keeps only each block's input for the backward pass and computes the rest again: less memory, a third more time,
+    /// the same bits.
+    pub checkpoint: bool,
+}
+
+/// One block's part of a pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pass {
+    rate: f64,
+    key: Option<u64>,
+    checkpoint: bool,
+}
+
+impl Pass {
+    /// `block` numbers the blocks of a network, so that each has masks of its own.
+    pub(super) fn of_block(mode: &PassMode, rate: f64, block: u64) -> Self {
+        let key = mode.dropout_key.filter(|_| rate > 0.0).map(|k| Rng::new(k).stream(block).next_u64());
+        Pass { rate, key, checkpoint: mode.checkpoint }
+    }
+
+    /// Dropout after the block's `place`-th convolution.
+    pub(super) fn dropout(&self, x: Tensor, place: u64) -> Result<Tensor> {
+        match self.key {
+            Some(key) => dropout(x, self.rate, key.wrapping_add(place)),
+            None => Ok(x),
+        }
+    }
+
+    /// `block(x)`, of which only `x` is kept if the pass says so.
+    pub(super) fn run<F>(self, x: &Tensor, block: F) -> Result<Tensor>
+    where
+        F: Fn(&Tensor, &Pass) -> Result<Tensor> + Send + 'static,
+    {
+        if self.checkpoint { checkpoint(x, move |x| block(x, &self)) } else { block(x, &self) }
+    }
+}
