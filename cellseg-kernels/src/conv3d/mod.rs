@@ -7,7 +7,7 @@
 //! | module | what |
 //! |---|---|
 //! | `geometry` | which voxels are linked by which tap |
-//! | `direct`, `tile` | sums into voxels: the convolution and its data gradient |
+//! | `direct`, `packed`, `row`, `tile`, `narrow` | sums into voxels: the convolution and its data gradient |
 //! | `weight_gradient`, `strip` | sums into taps |
 //! | `bias_gradient` | sums over voxels |
 //!
@@ -19,9 +19,12 @@ mod bias_gradient;
 pub mod cases;
 pub(crate) mod direct;
 pub(crate) mod geometry;
+mod narrow;
 mod op;
+mod packed;
 #[cfg(test)]
 pub(crate) mod reference;
+mod row;
 mod strip;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,10 @@ use super::{
     geometry::{Axis, Direction},
     weight_gradient,
 };
-use crate::{pointwise::{Activation, chunks}, simd::Isa};
+use crate::{
+    pointwise::{Activation, chunks},
+    simd::Isa,
+};
 use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, run};
 
 const NAME: &str = "conv3d";

@@ -32,9 +32,16 @@ pub(crate) struct Problem {
 /// cache.
 const BLOCK: usize = 64;
 
-/// The most voxels of `g` in a strip. With 64 channels its `g` takes 32 KiB, which the first-level cache holds while the
-/// tiles run over it one after another.
-const STRIP: usize = 128;
+/// Numbers of `g` in a strip: 32 KiB in single precision, which the first-level cache holds while the tiles run over it
+/// one after another.
+const STRIP: usize = 1 << 13;
+
+/// The most voxels in a strip.
+const STRIP_VOXELS: usize = 256;
+
+/// The fewest voxels of `g` in a part: each part has sums of its own, and adding them up costs as much time as some dozens
+/// of voxels.
+const PART: usize = 1024;
 
 /// How many tasks there are at least, if the volume allows: enough for any machine's threads to share evenly.
 const TASKS: usize = 64;
@@ -62,6 +69,8 @@ struct Block {
     fine: Range<usize>,
     coarse: Range<usize>,
     start: usize,
+    /// Whether the sums of a tap are `[coarse][kw * fine]`, not `[kw * fine][coarse]`.
+    swapped: bool,
 }
 
 /// The coarse voxels, cut into strips of some rows by a part of their width.
@@ -78,8 +87,9 @@ struct Strips {
 impl Strips {
     fn new(problem: &Problem) -> Self {
         let [d, h, w] = problem.axes.map(|a| a.coarse);
-        let across = w.div_ceil(STRIP).max(1);
-        let down = h.div_ceil((STRIP * across / w.max(1)).max(1));
+        let voxels = (STRIP / problem.coarse_channels.clamp(1, BLOCK)).min(STRIP_VOXELS);
+        let across = w.div_ceil(voxels).max(1);
+        let down = h.div_ceil((voxels * across / w.max(1)).max(1));
         Strips { planes: problem.batch * d, height: h, width: w, down, across }
     }
 
@@ -116,19 +126,21 @@ impl Plan {
         for i in 0..fine_blocks {
             for j in 0..coarse_blocks {
                 for first in (0..taps).step_by(together) {
-                    let block = Block {
-                        taps: first..(first + together).min(taps),
-                        fine: share(fine_channels, fine_blocks, i),
-                        coarse: share(coarse_channels, coarse_blocks, j),
-                        start: length,
-                    };
+                    let fine = share(fine_channels, fine_blocks, i);
+                    let coarse = share(coarse_channels, coarse_blocks, j);
+                    // Vectors lie along the side that has more of them: each number that is broadcast meets them all.
+                    let row = w.kernel * fine.len();
+                    let swapped = coarse.len() <= lanes && row > lanes && row.is_multiple_of(lanes);
+                    let taps = first..(first + together).min(taps);
+                    let block = Block { taps, fine, coarse, start: length, swapped };
                     length += block.taps.len() * block.height(w.kernel) * block.width(lanes);
                     blocks.push(block);
                 }
             }
         }
         let strips = Strips::new(problem);
-        let parts = TASKS.div_ceil(blocks.len().max(1)).min(strips.count()).max(1);
+        let voxels = problem.batch * d.coarse * h.coarse * w.coarse;
+        let parts = TASKS.div_ceil(blocks.len().max(1)).min(voxels / PART).min(strips.count()).max(1);
         Plan { problem: *problem, blocks, length, parts, strips, lanes }
     }
 }
@@ -174,13 +186,16 @@ impl Plan {
             let (tap, fine) = (row / fine_channels, row % fine_channels);
             let (tap, kw) = (tap / w.kernel, tap % w.kernel);
             for b in self.blocks.iter().filter(|b| b.taps.contains(&tap) && b.fine.contains(&fine)) {
-                let row = (tap - b.taps.start) * b.height(w.kernel) + kw * b.fine.len() + fine - b.fine.start;
-                let start = b.start + row * b.width(self.lanes);
+                let (height, width) = (b.height(w.kernel), b.width(self.lanes));
+                let j = kw * b.fine.len() + fine - b.fine.start;
+                let start = b.start + (tap - b.taps.start) * height * width;
                 let out = &mut out[b.coarse.clone()];
-                out.copy_from_slice(&sums[start..][..out.len()]);
-                for part in 1..self.parts {
-                    for (o, x) in out.iter_mut().zip(&sums[part * self.length + start..]) {
-                        *o += *x;
+                out.fill(T::zero());
+                for sums in sums.chunks_exact(self.length).map(|part| &part[start..]) {
+                    if b.swapped {
+                        out.iter_mut().zip(sums[j..].iter().step_by(height)).for_each(|(o, x)| *o += *x);
+                    } else {
+                        out.iter_mut().zip(&sums[j * width..]).for_each(|(o, x)| *o += *x);
                     }
                 }
             }
@@ -243,7 +258,7 @@ impl<T: Real> Routine<T> for Task<'_, T> {
                         continue;
                     }
                     let skipped = valid.start - rows.start;
-                    let strip = Strip {
+                    let mut strip = Strip {
                         rows: valid.len(),
                         voxels: columns.len(),
                         x: &xs[(skipped * h.stride + kh) * row..],
@@ -251,9 +266,13 @@ impl<T: Real> Routine<T> for Task<'_, T> {
                         x_voxel: w.stride * fine.len(),
                         g: &gs[skipped * columns.len() * width..],
                         g_row: columns.len() * width,
-                        width,
+                        g_voxel: width,
                         height,
+                        width,
                     };
+                    if self.block.swapped {
+                        strip = strip.swapped(coarse.len());
+                    }
                     let tap = kd * h.kernel + kh - taps.start;
                     strip::accumulate::<L>(&strip, &mut self.sums[tap * height * width..][..height * width]);
                 }
