@@ -1,7 +1,8 @@
 //! Files that appear whole or not at all.
 //!
-//! Everything in this crate is written through [`AtomicFile`]: into a temporary file in the folder of the target, synchronised
-//! to the disk, then renamed. A full disk, a crash or an interrupt leaves the target as it was.
+//! Everything in this crate is written through [`AtomicFile`]: into a temporary file in the folder of the
+//! target, synchronised to the disk, then renamed. A full disk, a crash or an interrupt leaves the target as
+//! it was.
 
 use std::{
     fs::{self, File, Permissions},
@@ -39,8 +40,8 @@ impl AtomicFile {
     /// An existing output is refused here already, before any work is done, and again at the commit.
     ///
     /// # Errors
-    /// [`Error::Exists`] if `path` exists and is not to be replaced, [`Error::Argument`] if `path` is there but is no regular
-    /// file or has no file name, [`Error::Write`] if its folder cannot be written to.
+    /// [`Error::Exists`] if `path` exists and is not to be replaced, [`Error::Argument`] if `path` is there
+    /// but is no regular file or has no file name, [`Error::Write`] if its folder cannot be written to.
     pub fn create(path: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self> {
         let path = path.as_ref();
         let Some(file_name) = path.file_name() else {
@@ -69,7 +70,8 @@ impl AtomicFile {
         prefix.push(file_name);
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(".part");
-        // Temporary files are private by default; an output is as readable as the user's umask makes any other.
+        // Temporary files are private by default; an output is as readable as the user's umask makes any
+        // other.
         #[cfg(unix)]
         builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
         let temporary = builder.tempfile_in(folder).map_err(|e| Error::write(path, e))?;
@@ -79,8 +81,8 @@ impl AtomicFile {
     /// Synchronises the file to the disk and gives it its name.
     ///
     /// # Errors
-    /// [`Error::Write`] if the disk is full or the rename fails, [`Error::Exists`] if a file of that name has appeared
-    /// meanwhile; the temporary file is removed in both cases.
+    /// [`Error::Write`] if the disk is full or the rename fails, [`Error::Exists`] if a file of that name has
+    /// appeared meanwhile; the temporary file is removed in both cases.
     pub fn commit(self) -> Result<()> {
         let Self { writer, target, overwrite } = self;
         let temporary = writer.into_inner().map_err(|e| Error::write(&target, e.into_error()))?;

@@ -22,7 +22,8 @@ pub enum Error {
     },
     /// A file could not be written; no part of it was left behind.
     #[error(
-        "cannot write {}: {source}; the unfinished file was removed and an older file of that name is untouched",
+        "cannot write {}: {source}; \
+         the unfinished file was removed and an older file of that name is untouched",
         path.display()
     )]
     Write {

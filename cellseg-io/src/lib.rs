@@ -1,4 +1,23 @@
-//! Reading and writing volumes, weights, tables and previews, and making synthetic volumes.
+//! Files of microscopy: volumes, weights, tables and pictures, in and out; and synthetic volumes.
+//!
+//! Volumes are indexed `(z, y, x)` everywhere, voxel sizes are in micrometres. The kind of a file is told
+//! from its content. A file is read whole or not at all: one that is cut short, damaged or not a volume is an
+//! [`Error`] that says what was found and what to do. A file is written whole or not at all, too, and none is
+//! replaced unasked ([`Overwrite`]).
+//!
+//! ```
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("nuclei.tif");
+//! use cellseg_io::{Overwrite, Spacing, Volume, read_labels, read_volume, write_labels};
+//!
+//! let labels = ndarray::Array3::from_shape_fn((4, 8, 8), |(z, _, _)| z as u32);
+//! let labels = Volume::new(labels, "nuclei").with_spacing(Spacing::new([2.0, 0.5, 0.5])?);
+//! write_labels(&path, &labels, Overwrite::Refuse)?;
+//!
+//! assert_eq!(read_labels(&path)?, labels);
+//! assert_eq!(read_volume(&path)?.data[[3, 0, 0]], 3.0);
+//! # Ok::<(), cellseg_io::Error>(())
+//! ```
 
 mod atomic;
 mod error;
@@ -19,7 +38,7 @@ pub use self::{
     tiff::{Compression, TiffOptions, write_tiff},
     volume::{
         AnyVolume, DType, FileFormat, Spacing, Volume, VolumeInfo, Voxel, inspect, read_any, read_labels,
-        read_volume, write_labels, write_volume,
+        read_volume, volumes_in, write_labels, write_volume,
     },
     weights::Weights,
 };

@@ -17,7 +17,8 @@ use crate::{
     volume::volume_name,
 };
 
-/// NumPy itself reads no longer headers (`max_header_size`); the text's parser recurses, so depth is bounded with it.
+/// NumPy itself reads no longer headers (`max_header_size`); the text's parser recurses, so depth is bounded
+/// with it.
 const LONGEST_HEADER: usize = 10_000;
 
 /// What the header says, checked against the length of the file.

@@ -79,8 +79,8 @@ impl<'a, T: Into<Cell<'a>>> From<Option<T>> for Cell<'a> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] if a row has more or fewer cells than there are columns; else as [`AtomicFile::create`] and
-/// [`AtomicFile::commit`].
+/// [`Error::Argument`] if a row has more or fewer cells than there are columns; else as
+/// [`AtomicFile::create`] and [`AtomicFile::commit`].
 pub fn write_csv<'a, N: AsRef<str>, R: IntoIterator<Item = Cell<'a>>>(
     path: impl AsRef<Path>,
     columns: impl IntoIterator<Item = N>,

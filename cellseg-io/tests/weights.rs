@@ -122,12 +122,10 @@ fn a_changed_byte_never_panics() {
         let whole = std::fs::read(fixtures().join("weights").join(name)).unwrap();
         let path = folder.path().join(name);
         for place in 0..whole.len() {
-            for flip in [1u8, 0x80, 0xff] {
-                let mut bytes = whole.clone();
-                bytes[place] ^= flip;
-                std::fs::write(&path, &bytes).unwrap();
-                let _ = Weights::open(&path);
-            }
+            let mut bytes = whole.clone();
+            bytes[place] ^= [1, 0x80, 0xff][place % 3];
+            std::fs::write(&path, &bytes).unwrap();
+            let _ = Weights::open(&path);
         }
     }
 }

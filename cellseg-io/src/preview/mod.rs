@@ -1,7 +1,7 @@
 //! Pictures for people: slices, projections, labels on top.
 //!
-//! Volumes are shown with y down and x to the right. [`preview`] shows them from three sides at once, in true proportions
-//! whatever the voxel size:
+//! Volumes are shown with y down and x to the right. [`preview`] shows them from three sides at once, in true
+//! proportions whatever the voxel size:
 //!
 //! ```text
 //! +------+---+   the volume seen along z (y down, x right), and to its right along x (y down, z right);

@@ -12,7 +12,8 @@ use crate::{Error, Result, Spacing};
 /// Settings of [`preview`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PreviewOptions {
-    /// The wider side of the three views together, in pixels; small volumes are drawn larger, big ones smaller.
+    /// The wider side of the three views together, in pixels; small volumes are drawn larger, big ones
+    /// smaller.
     pub size: u32,
     /// The percentiles of the intensities that are shown as black and white.
     pub percentiles: [f64; 2],
@@ -30,11 +31,12 @@ impl Default for PreviewOptions {
 const GAP: u32 = 6;
 const PAPER: Rgb<u8> = Rgb([48, 48, 48]);
 
-/// Maximum projections of a volume `(z, y, x)` from three sides in true proportions, and beside them the same with labels, if
-/// there are any.
+/// Maximum projections of a volume `(z, y, x)` from three sides in true proportions, and beside them the same
+/// with labels, if there are any.
 ///
 /// # Errors
-/// [`Error::Argument`] for a volume without voxels, labels of another shape, or a size that leaves no pixel for a view.
+/// [`Error::Argument`] for a volume without voxels, labels of another shape, or a size that leaves no pixel
+/// for a view.
 pub fn preview(
     volume: ArrayView3<'_, f32>,
     labels: Option<ArrayView3<'_, u32>>,
@@ -59,7 +61,8 @@ pub fn preview(
     Ok(row(&pictures.map(|views| three_sides(&views)).collect::<Vec<_>>()))
 }
 
-/// A slice or projection, and beside it the same with labels, in true proportions; `size` is that of its wider side.
+/// A slice or projection, and beside it the same with labels, in true proportions; `size` is that of its
+/// wider side.
 ///
 /// # Errors
 /// As [`preview`], and [`Error::Argument`] if the view is not there.
@@ -135,4 +138,90 @@ fn row(pictures: &[RgbImage]) -> RgbImage {
         left += i64::from(picture.width() + 2 * GAP);
     }
     sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+
+    use super::*;
+    use crate::preview::label_colour;
+
+    /// A dark volume of 4 x 6 x 8 voxels with one bright voxel at (3, 1, 6), which is object 5; voxels are
+    /// twice as long in z.
+    fn scene() -> (Array3<f32>, Array3<u32>, Option<Spacing>) {
+        let (mut volume, mut labels) = (Array3::zeros((4, 6, 8)), Array3::zeros((4, 6, 8)));
+        volume[[3, 1, 6]] = 1.0;
+        labels[[3, 1, 6]] = 5;
+        (volume, labels, Spacing::new([2.0, 1.0, 1.0]).ok())
+    }
+
+    #[test]
+    fn each_side_shows_the_bright_voxel_where_it_is() {
+        let (volume, labels, spacing) = scene();
+        // 16 units along x and z together, and ten pixels to each.
+        let options = PreviewOptions { size: 160 + GAP, percentiles: [0.0, 100.0], overlay: Overlay::Filled };
+        let picture = preview(volume.view(), Some(labels.view()), spacing, &options).unwrap();
+        let one = 80 + GAP + 80;
+        assert_eq!(picture.dimensions(), (2 * one + 2 * GAP, 60 + GAP + 80));
+        // Middles of the voxel: x = 6.5 * 10, y = 1.5 * 10, z = 3.5 * 20.
+        let places = [(65, 15), (65, 60 + GAP + 70), (80 + GAP + 70, 15)];
+        for (x, y) in places {
+            assert!(picture.get_pixel(x, y).0 > [200; 3], "{:?} at {x}, {y}", picture.get_pixel(x, y));
+            let overlaid = picture.get_pixel(one + 2 * GAP + x, y);
+            let halfway = label_colour(5).0.map(|level| level / 2 + 127);
+            assert!(
+                overlaid.0.iter().zip(halfway).all(|(found, level)| found.abs_diff(level) < 30),
+                "{overlaid:?}"
+            );
+        }
+        let bright = picture.enumerate_pixels().filter(|(x, _, p)| *x < one && p.0 > [128; 3]);
+        let near =
+            |(x, y): (u32, u32)| places.iter().any(|&(px, py)| px.abs_diff(x) <= 10 && py.abs_diff(y) <= 20);
+        assert!(bright.map(|(x, y, _)| (x, y)).all(near));
+    }
+
+    #[test]
+    fn one_view_is_as_wide_as_asked() {
+        let (volume, labels, spacing) = scene();
+        let options = PreviewOptions { size: 64, percentiles: [0.0, 100.0], overlay: Overlay::Filled };
+        let view = View::Slice { axis: 1, index: 1 };
+        let picture = side_by_side(volume.view(), labels.view(), spacing, view, &options).unwrap();
+        assert_eq!(picture.dimensions(), (2 * 64 + 2 * GAP, 64));
+        assert!(picture.get_pixel(52, 56).0 > [200; 3]);
+        let view = View::Slice { axis: 2, index: 6 };
+        let picture = side_by_side(volume.view(), labels.view(), spacing, view, &options).unwrap();
+        assert_eq!(picture.dimensions(), (2 * 64 + 2 * GAP, 48));
+        assert!(picture.get_pixel(56, 12).0 > [200; 3]);
+    }
+
+    #[test]
+    fn volumes_of_any_values_have_a_preview_and_empty_ones_none() {
+        let options = PreviewOptions::default();
+        for value in [0.0, f32::NAN, f32::INFINITY] {
+            let volume = Array3::from_elem((1, 2, 3), value);
+            assert!(preview(volume.view(), None, None, &options).is_ok());
+        }
+        let empty = Array3::zeros((0, 2, 3));
+        assert!(matches!(preview(empty.view(), None, None, &options), Err(Error::Argument(_))));
+        let volume = Array3::zeros((1, 2, 3));
+        let tiny = PreviewOptions { size: 3, ..options };
+        assert!(matches!(preview(volume.view(), None, None, &tiny), Err(Error::Argument(_))));
+        let other = Array3::zeros((1, 2, 4));
+        assert!(matches!(
+            preview(volume.view(), Some(other.view()), None, &options),
+            Err(Error::Argument(_))
+        ));
+    }
+
+    #[test]
+    fn a_picture_is_written_as_png() {
+        let (volume, labels, spacing) = scene();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.png");
+        let picture =
+            preview(volume.view(), Some(labels.view()), spacing, &PreviewOptions::default()).unwrap();
+        crate::preview::write_png(&path, picture.clone(), crate::Overwrite::Refuse).unwrap();
+        assert_eq!(image::open(&path).unwrap().into_rgb8(), picture);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ndarray::{Array2, ArrayView3, Axis, Zip};
+use ndarray::{Array2, ArrayView3, Axis};
 
 use crate::{Error, Result};
 
@@ -57,16 +57,14 @@ pub fn project(volume: ArrayView3<'_, f32>, view: View) -> Result<Array2<f32>> {
     Ok(match view {
         View::Slice { axis, index } => volume.index_axis(Axis(axis), index).to_owned(),
         // `f32::max` prefers any number to NaN.
-        View::Max { axis } => {
-            volume.fold_axis(Axis(axis), f32::NEG_INFINITY, |&high, &value| high.max(value))
-        }
+        View::Max { axis } => fold(volume, axis, f32::NEG_INFINITY, |&high, &value| high.max(value)),
     })
 }
 
 /// The labels that belong to the plane of a volume in a view.
 ///
-/// In a projection, the object with the brightest voxel hides the others on a line of sight, so that outlines follow whole
-/// objects.
+/// In a projection, the object with the brightest voxel hides the others on a line of sight, so that outlines
+/// follow whole objects.
 ///
 /// # Errors
 /// [`Error::Argument`] if the axis or plane is not there, or the shapes differ.
@@ -85,36 +83,54 @@ pub fn project_labels(
     }
     let axis = match view {
         View::Slice { axis, index } => return Ok(labels.index_axis(Axis(axis), index).to_owned()),
-        View::Max { axis } => Axis(axis),
+        View::Max { axis } => axis,
     };
     let ranks = ranks(labels, volume);
-    Ok(labels.map_axis(axis, |line| {
-        // Labels come in runs: each is looked up once.
-        let mut front = (f32::NEG_INFINITY, 0);
-        let mut previous = 0;
-        for &label in line.iter().filter(|&&label| label != 0) {
-            if label != previous {
-                let rank = ranks[&label];
-                if front.1 == 0 || rank > front.0 {
-                    front = (rank, label);
-                }
-                previous = label;
-            }
+    // Labels come in runs: each run is looked up once.
+    let mut run = (0, f32::NEG_INFINITY);
+    let front = fold(labels, axis, (0, f32::NEG_INFINITY), |&front, &label| {
+        if label == 0 {
+            return front;
         }
-        front.1
-    }))
+        if label != run.0 {
+            run = (label, ranks[&label]);
+        }
+        if front.0 == 0 || run.1 > front.1 { run } else { front }
+    });
+    Ok(front.mapv(|(label, _)| label))
 }
 
 /// The brightest value of each object.
 fn ranks(labels: ArrayView3<'_, u32>, volume: ArrayView3<'_, f32>) -> HashMap<u32, f32> {
     let mut ranks = HashMap::new();
-    Zip::from(labels).and(volume).for_each(|&label, &value| {
-        if label != 0 {
-            let rank = ranks.entry(label).or_insert(f32::NEG_INFINITY);
-            *rank = value.max(*rank);
+    let mut note = |(label, brightest): (u32, f32)| {
+        let rank = ranks.entry(label).or_insert(f32::NEG_INFINITY);
+        *rank = brightest.max(*rank);
+    };
+    let mut run = (0, f32::NEG_INFINITY);
+    for (&label, &value) in labels.iter().zip(volume) {
+        if label != run.0 {
+            note(run);
+            run = (label, f32::NEG_INFINITY);
         }
-    });
+        run.1 = value.max(run.1);
+    }
+    note(run);
     ranks
+}
+
+/// Folds along an axis, in the order of the memory.
+fn fold<T, S: Copy>(
+    array: ArrayView3<'_, T>,
+    axis: usize,
+    start: S,
+    mut step: impl FnMut(&S, &T) -> S,
+) -> Array2<S> {
+    if axis == 2 {
+        array.map_axis(Axis(axis), |line| line.iter().fold(start, |state, value| step(&state, value)))
+    } else {
+        array.fold_axis(Axis(axis), start, step)
+    }
 }
 
 /// The intensities that are shown as black and white.

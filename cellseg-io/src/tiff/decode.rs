@@ -37,7 +37,8 @@ fn decode_as<T: Voxel>(stack: Stack, name: String) -> Result<AnyVolume, Problem>
         Planes::Contiguous(offset) => read_plain(&mut file, offset, &mut values, count)?,
         Planes::Pages(pages) => {
             let per_page = count / pages.len();
-            // As many pages at a time as keep all threads busy; only their packed bytes are held besides the volume.
+            // As many pages at a time as keep all threads busy; only their packed bytes are held besides the
+            // volume.
             for (batch, pages) in pages.chunks(BATCH).enumerate() {
                 read_batch(&mut file, pages, &mut values, per_page)
                     .map_err(|(page, problem)| name_page(problem, batch * BATCH + page))?;

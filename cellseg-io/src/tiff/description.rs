@@ -23,7 +23,8 @@ pub(super) struct Description {
 }
 
 impl Description {
-    /// Reads the description and resolution of the first page, of `size` `[y, x]`, of a file of so many pages.
+    /// Reads the description and resolution of the first page, of `size` `[y, x]`, of a file of so many
+    /// pages.
     pub(super) fn read(
         file: &mut TiffFile,
         directory: &Directory,
@@ -94,8 +95,8 @@ fn image_j(text: &str, resolution: &Resolution) -> Description {
     let images = count("images").unwrap_or(1);
     let leading = if product == Some(images) { axes.to_vec() } else { vec![("z".to_owned(), images)] };
 
-    // As ImageJ itself reads it: the unit holds for the resolution tags too, and a stack without a spacing has planes one
-    // unit apart.
+    // As ImageJ itself reads it: the unit holds for the resolution tags too, and a stack without a spacing
+    // has planes one unit apart.
     let unit = value("unit").map_or(resolution.unit, micrometres_in);
     let step = value("spacing").and_then(|text| text.parse::<f64>().ok());
     let z_unit = value("zunit").map_or(unit, micrometres_in);

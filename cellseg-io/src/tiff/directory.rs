@@ -147,7 +147,8 @@ impl TiffFile {
         })
     }
 
-    /// The text of a tag, up to its first NUL; what is no UTF-8 is taken for Latin-1, as old programs write the micro sign.
+    /// The text of a tag, up to its first NUL; what is no UTF-8 is taken for Latin-1, as old programs write
+    /// the micro sign.
     pub(super) fn text(&mut self, directory: &Directory, tag: u16) -> Result<String, Problem> {
         let Some((_, mut bytes)) = self.value(directory, tag)? else { return Ok(String::new()) };
         bytes.truncate(bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()));

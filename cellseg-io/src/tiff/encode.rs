@@ -3,12 +3,12 @@
 //! | values | metadata | why |
 //! |---|---|---|
 //! | u8, u16, f32 | ImageJ | Fiji opens it as a calibrated stack; tifffile and Bio-Formats know it |
-//! | i8, i16, u32, i32, f64 | OME-XML | ImageJ has no such types; Bio-Formats (in Fiji), tifffile, napari know it |
-//! | 64-bit integers, volumes of one plane | tifffile | OME has no such types; neither dialect tells one plane from a volume |
+//! | i8, i16, u32, i32, f64 | OME-XML | ImageJ has no such types; Bio-Formats (in Fiji) and tifffile know it |
+//! | 64-bit integers, single planes | tifffile | OME has no such types, neither tells a plane from a volume |
 //!
-//! The voxel size is in all three, and along x and y also in the resolution tags. The data of all planes come before all
-//! directories, without gaps: of an uncompressed file ImageJ reads just the first directory, and takes the other planes to
-//! follow the first.
+//! The voxel size is in all three, and along x and y also in the resolution tags. The data of all planes come
+//! before all directories, without gaps: of an uncompressed file ImageJ reads just the first directory, and
+//! takes the other planes to follow the first.
 
 use std::{
     io::{self, Seek, Write},
@@ -48,7 +48,8 @@ pub struct TiffOptions {
 
 /// Writes a volume as a TIFF stack of its own type, one page a plane, with its voxel size.
 ///
-/// A volume of 4 GB or more becomes a BigTIFF. See [`write_labels`](crate::write_labels) for labels in the narrowest type.
+/// A volume of 4 GB or more becomes a BigTIFF. See [`write_labels`](crate::write_labels) for labels in the
+/// narrowest type.
 ///
 /// # Errors
 /// [`Error::Argument`] for a volume without voxels or too wide for TIFF; else as [`AtomicFile::create`] and
@@ -59,8 +60,8 @@ pub fn write_tiff<T: Voxel>(path: impl AsRef<Path>, volume: &Volume<T>, options:
     let [z, y, x] = shape;
     if shape.contains(&0) || y.max(x) > u32::MAX as usize {
         return Err(Error::Argument(format!(
-            "a volume of {z} x {y} x {x} voxels (z, y, x) cannot be written as TIFF; it needs at least one voxel and at most \
-             2^32 - 1 along y and x"
+            "a volume of {z} x {y} x {x} voxels (z, y, x) cannot be written as TIFF; \
+             it needs at least one voxel, and at most 2^32 - 1 along y and x"
         )));
     }
     let mut file = AtomicFile::create(path, options.overwrite)?;
@@ -78,7 +79,8 @@ pub fn write_tiff<T: Voxel>(path: impl AsRef<Path>, volume: &Volume<T>, options:
 
 /// Whether offsets of 32 bits may be too small for so many bytes of data on so many pages.
 fn needs_big_tiff(data_bytes: u64, pages: u64) -> bool {
-    // Deflate can make noise longer, by far less than 1 %; a directory with its strips takes a few hundred bytes.
+    // Deflate can make noise longer, by far less than 1 %; a directory with its strips takes a few hundred
+    // bytes.
     let most = data_bytes + data_bytes / 100 + pages * 4096;
     most > u64::from(u32::MAX)
 }

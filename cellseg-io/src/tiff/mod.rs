@@ -5,9 +5,10 @@
 //! 3. `stack` decides from both which pages are the planes of the volume, or why there is none;
 //! 4. `decode` and `unpack` fill the volume, pages in parallel; `encode` and `labelling` write one.
 //!
-//! The `tiff` crate writes the directories, but does not read: its version 0.11.3 refuses ImageJ's palette stacks, inverts the values of
-//! "white is zero" pages, fails on some LZW tiles (at the end of the stream, when reading row by row), and its sizes overflow
-//! on hostile directories. Compression itself is left to `flate2`, `weezl` and `zstd`.
+//! The `tiff` crate writes the directories, but does not read: its version 0.11.3 refuses ImageJ's palette
+//! stacks, inverts the values of "white is zero" pages, fails on some LZW tiles (at the end of the stream,
+//! when reading row by row), and its sizes overflow on hostile directories. Compression itself is left to
+//! `flate2`, `weezl` and `zstd`.
 
 mod decode;
 mod description;

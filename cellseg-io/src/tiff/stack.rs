@@ -75,8 +75,8 @@ fn product(leading: &[(String, u64)]) -> Option<u64> {
 
 /// How many planes each page holds: one, unless tifffile took the planes of a small volume for colours.
 ///
-/// Given an array of three or four planes, tifffile writes one page of as many samples, one plane after the other; only its
-/// own description tells such a volume from a colour image.
+/// Given an array of three or four planes, tifffile writes one page of as many samples, one plane after the
+/// other; only its own description tells such a volume from a colour image.
 fn planes_per_page(page: &Page, description: &Description) -> Result<u64, Problem> {
     if page.samples == 1 {
         return Ok(1);
@@ -126,7 +126,8 @@ fn check_contiguous(
     let end = plane_bytes.and_then(|bytes| bytes.checked_mul(count)?.checked_add(offset));
     if end.is_none_or(|end| end > file_bytes) {
         return Err(Problem::Corrupt(format!(
-            "its metadata promise {count} planes of {} bytes from byte {offset} on, but the file ends at byte {file_bytes}",
+            "its metadata promise {count} planes of {} bytes from byte {offset} on, \
+             but the file ends at byte {file_bytes}",
             plane_bytes.unwrap_or(u64::MAX)
         )));
     }

@@ -20,7 +20,8 @@ pub(super) enum Predictor {
     None,
     /// Each value less its left neighbour (TIFF 6.0, section 14).
     Horizontal,
-    /// The bytes of all values of a row sorted by significance, each less its neighbour (Adobe TIFF technical note 3).
+    /// The bytes of all values of a row sorted by significance, each less its neighbour (Adobe TIFF technical
+    /// note 3).
     Float,
 }
 
@@ -96,7 +97,8 @@ fn unpack_lzw(packed: &[u8], bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// PackBits (TIFF 6.0, section 9): `n >= 0` is followed by `n + 1` bytes, `n < 0` by one byte to be taken `1 - n` times.
+/// PackBits (TIFF 6.0, section 9): `n >= 0` is followed by `n + 1` bytes, `n < 0` by one byte to be taken `1
+/// - n` times.
 fn unpack_bits(mut packed: &[u8], bytes: &mut [u8]) -> io::Result<()> {
     let mut rest = bytes;
     while !rest.is_empty() {

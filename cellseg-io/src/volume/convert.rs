@@ -92,8 +92,8 @@ impl AnyVolume {
     /// Floats are accepted where all of them are whole numbers, as some programs store labels so.
     ///
     /// # Errors
-    /// [`Error::Conversion`] if a value is negative, not a whole number, not a number at all, more than `u32` holds, or an
-    /// `f32` beyond 2^24, where neighbouring labels can no longer be told apart.
+    /// [`Error::Conversion`] if a value is negative, not a whole number, not a number at all, more than `u32`
+    /// holds, or an `f32` beyond 2^24, where neighbouring labels can no longer be told apart.
     pub fn into_labels(self) -> Result<Volume<u32>> {
         let path = PathBuf::from(self.name());
         self.into_labels_of(&path)
@@ -102,32 +102,36 @@ impl AnyVolume {
     pub(super) fn into_f32_of(self, path: &Path) -> Result<Volume<f32>> {
         match self {
             Self::F32(volume) => Ok(volume),
-            other => {
-                with_volume!(other, volume => convert(volume, path, sealed::Voxel::to_intensity, |value, place| {
-                    format!("the value {value:?} at {place} is beyond the range of 32-bit floats; rescale the volume")
-                }))
-            }
+            other => with_volume!(other, volume => intensities(volume, path)),
         }
     }
 
     pub(super) fn into_labels_of(self, path: &Path) -> Result<Volume<u32>> {
         match self {
             Self::U32(volume) => Ok(volume),
-            other => {
-                with_volume!(other, volume => convert(volume, path, sealed::Voxel::to_label, |value, place| {
-                    format!(
-                        "the value {value:?} at {place} is no label; labels are whole numbers from 0 to {}; is this an \
-                         image instead of a label volume?",
-                        largest_label(value)
-                    )
-                }))
-            }
+            other => with_volume!(other, volume => labels(volume, path)),
         }
     }
 }
 
-/// The largest label that values of the type of `_value` can hold without doubt.
-fn largest_label<T: Voxel>(_value: T) -> u32 {
+fn intensities<T: Voxel>(volume: Volume<T>, path: &Path) -> Result<Volume<f32>> {
+    convert(volume, path, sealed::Voxel::to_intensity, |value, place| {
+        format!("the value {value} at {place} is beyond the range of 32-bit floats; rescale the volume")
+    })
+}
+
+fn labels<T: Voxel>(volume: Volume<T>, path: &Path) -> Result<Volume<u32>> {
+    convert(volume, path, sealed::Voxel::to_label, |value, place| {
+        format!(
+            "the value {value} at {place} is no label; labels are whole numbers from 0 to {}; \
+             is this an image instead of a label volume?",
+            largest_label::<T>()
+        )
+    })
+}
+
+/// The largest label that values of the type can hold without doubt.
+fn largest_label<T: Voxel>() -> u32 {
     if T::DTYPE == DType::F32 { LARGEST_F32_LABEL } else { u32::MAX }
 }
 
@@ -136,7 +140,7 @@ fn convert<T: Voxel, U>(
     volume: Volume<T>,
     path: &Path,
     value: impl Fn(T) -> Option<U>,
-    problem: impl Fn(T, String) -> String,
+    problem: impl Fn(String, String) -> String,
 ) -> Result<Volume<U>> {
     let Volume { data, spacing, name } = volume;
     let shape = data.dim();
@@ -146,9 +150,8 @@ fn convert<T: Voxel, U>(
         None => {
             let first = data.indexed_iter().find(|&(_, &old)| value(old).is_none());
             let problem = first
-                .map(|((z, y, x), &old)| problem(old, format!("(z, y, x) = ({z}, {y}, {x})")))
-                .unwrap_or_default();
-            Err(Error::Conversion { path: path.into(), problem })
+                .map(|((z, y, x), old)| problem(format!("{old:?}"), format!("(z, y, x) = ({z}, {y}, {x})")));
+            Err(Error::Conversion { path: path.into(), problem: problem.unwrap_or_default() })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Volumes: voxels in (z, y, x) order, the size of a voxel, a name.
 
 mod convert;
+mod folder;
 mod read;
 mod spacing;
 mod voxel;
@@ -10,6 +11,7 @@ use ndarray::Array3;
 
 pub use self::{
     convert::AnyVolume,
+    folder::volumes_in,
     read::{FileFormat, VolumeInfo, inspect, read_any, read_labels, read_volume},
     spacing::Spacing,
     voxel::{DType, Voxel},

@@ -48,15 +48,15 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<VolumeInfo> {
 
 /// Reads a volume as the type that the file holds.
 ///
-/// TIFF: all types of [`DType`] and single bits, either byte order, classic and BigTIFF, strips and tiles, uncompressed,
-/// deflate, LZW, zstd and PackBits, predictors 2 and 3; the voxel size from ImageJ, OME-XML or tifffile metadata.
-/// NPY: all types of [`DType`], `bool` as 0 and 1, either byte order, C and Fortran order. Axes of length one before
-/// `(z, y, x)` are dropped.
+/// TIFF: all types of [`DType`] and single bits, either byte order, classic and BigTIFF, strips and tiles,
+/// uncompressed, deflate, LZW, zstd and PackBits, predictors 2 and 3; the voxel size from ImageJ, OME-XML or
+/// tifffile metadata. NPY: all types of [`DType`], `bool` as 0 and 1, either byte order, C and Fortran order.
+/// Axes of length one before `(z, y, x)` are dropped.
 ///
 /// # Errors
-/// [`Error::Read`] if the file cannot be opened, [`Error::Unsupported`] if it is of another kind, [`Error::NotAVolume`] if it
-/// has channels, times, colours or only one plane, [`Error::Corrupt`] if it is damaged or cut short (never a part of a volume),
-/// [`Error::Memory`] if the volume does not fit.
+/// [`Error::Read`] if the file cannot be opened, [`Error::Unsupported`] if it is of another kind,
+/// [`Error::NotAVolume`] if it has channels, times, colours or only one plane, [`Error::Corrupt`] if it is
+/// damaged or cut short (never a part of a volume), [`Error::Memory`] if the volume does not fit.
 pub fn read_any(path: impl AsRef<Path>) -> Result<AnyVolume> {
     let path = path.as_ref();
     let (file, format) = open(path)?;

@@ -12,14 +12,16 @@ impl Spacing {
     /// Voxels of `[z, y, x]` micrometres.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless each of the three lies between 1e-6 um (a picometre) and 1e6 um (a metre).
+    /// [`Error::Argument`] unless each of the three lies between 1e-5 um (ten picometres) and 1e6 um (a
+    /// metre).
     pub fn new(zyx: [f64; 3]) -> Result<Self> {
-        if zyx.iter().all(|size| (1e-6..=1e6).contains(size)) {
+        if zyx.iter().all(|size| (1e-5..=1e6).contains(size)) {
             return Ok(Self(zyx));
         }
         let [z, y, x] = zyx;
         Err(Error::Argument(format!(
-            "a voxel of {z}, {y}, {x} um (z, y, x) makes no sense; each size must be positive, between 1e-6 and 1e6 um"
+            "a voxel of {z}, {y}, {x} um (z, y, x) makes no sense; \
+             each size must be positive, between 1e-5 and 1e6 um"
         )))
     }
 
@@ -55,7 +57,8 @@ impl FromStr for Spacing {
     }
 }
 
-/// The number of micrometres in a `unit` as microscope and image software spells it; `None` for pixels and the unknown.
+/// The number of micrometres in a `unit` as microscope and image software spells it; `None` for pixels and
+/// the unknown.
 pub(crate) fn micrometres_in(unit: &str) -> Option<f64> {
     // ImageJ writes the micro sign as an escape sequence.
     match unit
@@ -75,5 +78,38 @@ pub(crate) fn micrometres_in(unit: &str) -> Option<f64> {
         "m" | "meter" | "meters" | "metre" | "metres" => Some(1e6),
         "in" | "inch" | "inches" | "\"" => Some(25_400.0),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sizes_of_things_are_voxel_sizes() {
+        assert!(Spacing::new([2.0, 0.5, 0.5]).is_ok());
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-9, 1e9] {
+            let message = Spacing::new([1.0, bad, 1.0]).unwrap_err().to_string();
+            assert!(message.contains(&bad.to_string()), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_voxel_size_is_read_as_it_is_shown() {
+        let spacing: Spacing = " 2, 0.5,0.25".parse().unwrap();
+        assert_eq!((spacing.zyx(), spacing.to_string().as_str()), ([2.0, 0.5, 0.25], "2,0.5,0.25"));
+        for bad in ["", "1", "1,2", "1,2,3,4", "1,2,x", "1;2;3"] {
+            let message = bad.parse::<Spacing>().unwrap_err().to_string();
+            assert!(message.contains(&format!("`{bad}`")) && message.contains("2,0.5,0.5"), "{message}");
+        }
+    }
+
+    #[test]
+    fn units_are_known_by_all_their_names() {
+        for unit in ["um", "\u{b5}m", "\u{3bc}m", "\\u00B5m", "micron", "Microns", "micrometer", " um "] {
+            assert_eq!(micrometres_in(unit), Some(1.0), "{unit}");
+        }
+        assert_eq!(["nm", "mm", "\u{c5}"].map(micrometres_in), [Some(1e-3), Some(1e3), Some(1e-4)]);
+        assert_eq!(["pixel", "", "reference frame"].map(micrometres_in), [None; 3]);
     }
 }

@@ -78,7 +78,7 @@ pub(crate) mod sealed {
     pub(crate) const LARGEST_F32_LABEL: u32 = 1 << f32::MANTISSA_DIGITS;
 
     /// What the codecs need to know of a type; hidden, so that other types stay out.
-    pub trait Voxel: bytemuck::Pod + ndarray_npy::WritableElement + PartialOrd + Send + Sync {
+    pub trait Voxel: bytemuck::Pod + ndarray_npy::WritableElement + std::fmt::Debug + Send + Sync {
         /// The value in the other byte order.
         fn swap_bytes(self) -> Self;
 

@@ -5,10 +5,12 @@ use std::path::Path;
 use super::{Volume, Voxel};
 use crate::{Compression, Error, Overwrite, Result, TiffOptions, npy, tiff};
 
-/// Writes a volume of its own type: as TIFF (`.tif`, `.tiff`; deflate, with the voxel size) or as `.npy` (without).
+/// Writes a volume of its own type: as TIFF (`.tif`, `.tiff`; deflate, with the voxel size) or as `.npy`
+/// (without).
 ///
 /// # Errors
-/// [`Error::Argument`] for another extension, else as [`write_tiff`](crate::write_tiff) and [`write_npy`](crate::write_npy).
+/// [`Error::Argument`] for another extension, else as [`write_tiff`](crate::write_tiff) and
+/// [`write_npy`](crate::write_npy).
 pub fn write_volume<T: Voxel>(
     path: impl AsRef<Path>,
     volume: &Volume<T>,
@@ -33,8 +35,9 @@ pub fn write_volume<T: Voxel>(
 /// # Errors
 /// As [`write_volume`].
 pub fn write_labels(path: impl AsRef<Path>, labels: &Volume<u32>, overwrite: Overwrite) -> Result<()> {
-    match labels.data.iter().all(|&label| label <= u32::from(u16::MAX)) {
-        true => write_volume(path, &labels.map(|&label| label as u16), overwrite),
-        false => write_volume(path, labels, overwrite),
+    if labels.data.iter().all(|&label| label <= u32::from(u16::MAX)) {
+        write_volume(path, &labels.map(|&label| label as u16), overwrite)
+    } else {
+        write_volume(path, labels, overwrite)
     }
 }

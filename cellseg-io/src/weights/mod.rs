@@ -23,19 +23,21 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads weights, whose kind is told from the content: safetensors, or a PyTorch checkpoint (`torch.save`, since 1.6).
+    /// Reads weights, whose kind is told from the content: safetensors, or a PyTorch checkpoint
+    /// (`torch.save`, since 1.6).
     ///
-    /// `f32` values keep their bits; `f16`, `bf16` and integers are widened; `f64` is rounded to the nearest `f32`.
-    /// Nothing in a PyTorch file is ever executed: its pickle can build named arrays and nothing else.
+    /// `f32` values keep their bits; `f16`, `bf16` and integers are widened; `f64` is rounded to the nearest
+    /// `f32`. Nothing in a PyTorch file is ever executed: its pickle can build named arrays and nothing else.
     ///
-    /// From a PyTorch checkpoint of several parts, the model's state is taken: the only part that holds tensors, or the one
-    /// named `state_dict`, `model_state_dict`, `model` or `net`. A prefix `module.` that all names share
-    /// (`torch.nn.DataParallel`) is dropped. Numbers and short texts beside the state become metadata.
+    /// From a PyTorch checkpoint of several parts, the model's state is taken: the only part that holds
+    /// tensors, or the one named `state_dict`, `model_state_dict`, `model` or `net`. A prefix `module.` that
+    /// all names share (`torch.nn.DataParallel`) is dropped. Numbers and short texts beside the state become
+    /// metadata.
     ///
     /// # Errors
-    /// [`Error::Read`] if the file cannot be opened; [`Error::Unsupported`] if it is of another kind, or an older or whole-module
-    /// pickle, or holds no tensors; [`Error::Corrupt`] if it is damaged or hostile; [`Error::Conversion`] if an integer or
-    /// `f64` is beyond `f32`.
+    /// [`Error::Read`] if the file cannot be opened; [`Error::Unsupported`] if it is of another kind, or an
+    /// older or whole-module pickle, or holds no tensors; [`Error::Corrupt`] if it is damaged or hostile;
+    /// [`Error::Conversion`] if an integer or `f64` is beyond `f32`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let read_error = |e| Error::read(path, e);
@@ -66,8 +68,9 @@ impl Weights {
     /// Writes a safetensors file: every bit of every value kept, the same bytes for the same weights.
     ///
     /// # Errors
-    /// As [`AtomicFile::create`](crate::AtomicFile::create) and [`AtomicFile::commit`](crate::AtomicFile::commit), and
-    /// [`Error::Argument`] for a tensor named `__metadata__`, which the format reserves.
+    /// As [`AtomicFile::create`](crate::AtomicFile::create) and
+    /// [`AtomicFile::commit`](crate::AtomicFile::commit), and [`Error::Argument`] for a tensor named
+    /// `__metadata__`, which the format reserves.
     pub fn save(&self, path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
         safetensors::save(path.as_ref(), self, overwrite)
     }

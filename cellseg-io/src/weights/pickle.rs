@@ -1,9 +1,10 @@
 //! A pickle reader that cannot do anything.
 //!
-//! A pickle is a program for a stack machine whose instructions can name any Python function and have it called. This machine
-//! knows the instructions that PyTorch's checkpoints use, and builds a graph of nodes from them; a call is a node like any
-//! other and is never made. Nodes refer to each other by number, so a node taken from the memo a million times costs a million
-//! numbers, and the memory used is linear in the length of the pickle.
+//! A pickle is a program for a stack machine whose instructions can name any Python function and have it
+//! called. This machine knows the instructions that PyTorch's checkpoints use, and builds a graph of nodes
+//! from them; a call is a node like any other and is never made. Nodes refer to each other by number, so a
+//! node taken from the memo a million times costs a million numbers, and the memory used is linear in the
+//! length of the pickle.
 
 use std::collections::HashMap;
 
@@ -323,7 +324,8 @@ fn bounded(name: &str) -> Result<&str, String> {
 
 /// Whether a name is one of those that PyTorch's checkpoints of weights, optimisers and settings contain.
 ///
-/// None of them is called; but a file that names others is not what it is taken for, and its reader should know.
+/// None of them is called; but a file that names others is not what it is taken for, and its reader should
+/// know.
 fn is_harmless(name: &str) -> bool {
     let allowed = [
         "collections.OrderedDict",
@@ -362,7 +364,8 @@ fn is_harmless(name: &str) -> bool {
         "set",
         "slice",
     ];
-    // `torch.FloatStorage`, `torch.float32`, `torch.Size`, `torch.device`: names directly in torch, no function of its modules.
+    // `torch.FloatStorage`, `torch.float32`, `torch.Size`, `torch.device`: names directly in torch, no
+    // function of its modules.
     let in_torch = name.strip_prefix("torch.").is_some_and(|name| {
         name.ends_with("Storage") && !name.contains('.')
             || ["Size", "device", "Tensor"].contains(&name)

@@ -63,7 +63,8 @@ fn element(dtype: Dtype) -> Option<Element> {
 
 /// Writes all tensors as F32, in the order of their names.
 ///
-/// The crate's own writer takes the metadata as a hash map, whose order, and so the file, would differ from run to run.
+/// The crate's own writer takes the metadata as a hash map, whose order, and so the file, would differ from
+/// run to run.
 pub(super) fn save(path: &Path, weights: &Weights, overwrite: Overwrite) -> Result<()> {
     const METADATA: &str = "__metadata__";
     if weights.tensors.contains_key(METADATA) {
