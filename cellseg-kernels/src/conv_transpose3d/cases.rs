@@ -30,7 +30,14 @@ const fn case(
     stride: [usize; 3],
     padding: [usize; 3],
 ) -> Case {
-    Case { batch, size, input_channels, output_channels, kernel, settings: ConvTranspose3d { stride, padding } }
+    Case {
+        batch,
+        size,
+        input_channels,
+        output_channels,
+        kernel,
+        settings: ConvTranspose3d { stride, padding },
+    }
 }
 
 const fn doubling(size: usize, channels: [usize; 2]) -> Case {
@@ -66,7 +73,8 @@ impl Case {
 
     /// Bytes of the input, the kernel and the output in single precision.
     pub fn bytes(&self) -> f64 {
-        let numbers = [self.x(), self.w(), self.y()].iter().map(|s| s.iter().product::<usize>()).sum::<usize>();
+        let numbers =
+            [self.x(), self.w(), self.y()].iter().map(|s| s.iter().product::<usize>()).sum::<usize>();
         4.0 * numbers as f64
     }
 }

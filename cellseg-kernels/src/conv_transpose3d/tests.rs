@@ -14,7 +14,8 @@ fn it_computes_the_definition_and_its_gradients() {
     for case in CASES {
         for (dtype, tolerance) in [(DType::F32, TOLERANCE), (DType::F64, 1e-14)] {
             // Numbers that single precision holds exactly.
-            let random = |dims: &[usize], seed| noise(dims, seed).cast(DType::F32).unwrap().cast(dtype).unwrap();
+            let random =
+                |dims: &[usize], seed| noise(dims, seed).cast(DType::F32).unwrap().cast(dtype).unwrap();
             let (x, w, g) = (random(&case.x(), 1), random(&case.w(), 2), random(&case.y(), 3));
             let b = random(&[case.output_channels], 4);
             let truth = {
@@ -25,13 +26,19 @@ fn it_computes_the_definition_and_its_gradients() {
                 let [kd, kh, kw, inputs, outputs] = case.w();
                 let ConvTranspose3d { stride, padding } = case.settings;
                 let settings = Conv3d { stride, padding, ..Conv3d::default() };
-                each_product(case.y(), [kd, kh, kw, outputs, inputs], case.x(), &settings, |fine, k, coarse| {
-                    let (tap, k) = (k / (inputs * outputs), k % (inputs * outputs));
-                    let k = (tap * inputs + k % inputs) * outputs + k / inputs;
-                    y[fine] += x[coarse] * w[k];
-                    gx[coarse] += g[fine] * w[k];
-                    gw[k] += g[fine] * x[coarse];
-                });
+                each_product(
+                    case.y(),
+                    [kd, kh, kw, outputs, inputs],
+                    case.x(),
+                    &settings,
+                    |fine, k, coarse| {
+                        let (tap, k) = (k / (inputs * outputs), k % (inputs * outputs));
+                        let k = (tap * inputs + k % inputs) * outputs + k / inputs;
+                        y[fine] += x[coarse] * w[k];
+                        gx[coarse] += g[fine] * w[k];
+                        gw[k] += g[fine] * x[coarse];
+                    },
+                );
                 [y, gx, gw]
             };
             let tape = Tape::new();
@@ -71,7 +78,13 @@ fn shapes_that_do_not_fit_are_errors_that_name_them() {
     fails(&x, &[2, 2, 2, 5, 2], None, plain, "have 2 channels");
     fails(&x, &[2, 0, 2, 2, 2], None, plain, "leave no output");
     fails(&x, &[2, 2, 2, 2, 2], None, ConvTranspose3d { stride: [2, 0, 2], ..plain }, "leave no output");
-    fails(&x, &[2, 2, 2, 2, 2], None, ConvTranspose3d { stride: [usize::MAX; 3], ..plain }, "leave no output");
+    fails(
+        &x,
+        &[2, 2, 2, 2, 2],
+        None,
+        ConvTranspose3d { stride: [usize::MAX; 3], ..plain },
+        "leave no output",
+    );
     fails(&x, &[2, 2, 2, 2, 2], None, ConvTranspose3d { padding: [4, 4, 4], ..plain }, "leave no output");
     fails(&ones(&[1, 0, 4, 4, 2]), &[2, 2, 2, 2, 2], None, plain, "leave no output");
     fails(&x, &[2, 2, 2, 2, 2], Some(&[3]), plain, "the bias is [3]");
