@@ -31,7 +31,7 @@ pub enum OtsuRule {
 pub fn otsu(image: ArrayView3<f32>, rule: OtsuRule) -> Result<f32, Error> {
     let values = raster(&image);
     let (low, high) = range(Grid::of(&image), &values)?;
-    Ok(threshold(&values, low, high, rule))
+    Ok(split(&values, low, high, rule).threshold)
 }
 
 /// The percentile of the foreground above which [`robust_otsu`] takes values for outliers.
@@ -43,36 +43,62 @@ const BRIGHT: f64 = 85.0;
 /// At most so often is the threshold found anew; it settles after three or four times.
 const ROUNDS: usize = 8;
 
+/// [`robust_otsu`] may let the foreground grow by this factor unless it tells two classes well apart.
+const GROWTH: f64 = 1.5;
+
+/// How much of the variance two real classes explain at least.
+///
+/// Halves of one normal class explain 2 / pi = 0.64 of it. Seven real volumes of nuclei with outliers lowered have 0.70 to
+/// 0.78; synthetic ones whose uneven background was taken for foreground have up to 0.68.
+const SEPARABLE: f64 = 0.7;
+
 /// Otsu's threshold that a few very bright voxels cannot raise.
 ///
 /// Otsu's method splits off debris, mitoses or hot pixels that are much brighter than the objects, and loses the
 /// objects. Here values above the 85th percentile of the foreground are lowered to it and the threshold is found anew,
-/// until it stays. On a map of two clear classes that changes next to nothing. By [`OtsuRule::Skimage`].
+/// until it stays. On a map of two clear classes that changes next to nothing. Where it would take an uneven background
+/// for foreground, the plain threshold is kept. By [`OtsuRule::Skimage`].
 ///
 /// # Errors
 /// Those of [`otsu`].
 pub fn robust_otsu(image: ArrayView3<f32>) -> Result<f32, Error> {
     let values = raster(&image);
     let (low, high) = range(Grid::of(&image), &values)?;
-    let mut found = threshold(&values, low, high, OtsuRule::Skimage);
+    let plain = split(&values, low, high, OtsuRule::Skimage);
+    let mut found = plain;
     for _ in 0..ROUNDS {
-        let foreground: Vec<f32> =
-            values.par_iter().with_min_len(1 << 16).copied().filter(|value| *value > found).collect();
+        let foreground: Vec<f32> = values
+            .par_iter()
+            .with_min_len(1 << 16)
+            .copied()
+            .filter(|value| *value > found.threshold)
+            .collect();
         if foreground.is_empty() {
             break;
         }
         let cap = percentiles_of(&foreground, &[BRIGHT])[0] as f32;
-        let anew = threshold(&values, low, cap, OtsuRule::Skimage);
-        if anew == found {
+        let anew = split(&values, low, cap, OtsuRule::Skimage);
+        if anew.threshold == found.threshold {
             break;
         }
         found = anew;
     }
-    Ok(found)
+    let plausible = found.foreground <= GROWTH * plain.foreground || found.separability >= SEPARABLE;
+    Ok(if plausible { found } else { plain }.threshold)
 }
 
-/// Otsu's threshold of values that are `low` at least, those above `high` taken as `high`.
-fn threshold(values: &[f32], low: f32, high: f32, rule: OtsuRule) -> f32 {
+/// Two classes of values.
+#[derive(Debug, Clone, Copy)]
+struct Split {
+    threshold: f32,
+    /// How many values lie above the threshold's bin.
+    foreground: f64,
+    /// The share of the variance that lies between the classes, 0 to 1.
+    separability: f64,
+}
+
+/// Otsu's split of values that are `low` at least, those above `high` taken as `high`.
+fn split(values: &[f32], low: f32, high: f32, rule: OtsuRule) -> Split {
     let (counts, centres) = match rule {
         OtsuRule::Skimage => {
             let histogram = between(values, low, high, BINS);
@@ -86,24 +112,26 @@ fn threshold(values: &[f32], low: f32, high: f32, rule: OtsuRule) -> f32 {
             (count(values, BINS, bin), centres)
         }
     };
-    centres[best_split(&counts, &centres)]
+    best_split(&counts, &centres)
 }
 
-/// The last bin of the lower class: the first of those that maximise the variance between the classes.
-fn best_split(counts: &[u64], centres: &[f32]) -> usize {
-    let moment = |(count, centre): (&u64, &f32)| *count as f64 * f64::from(*centre);
-    let total: f64 = counts.iter().map(|count| *count as f64).sum();
-    let total_moment: f64 = counts.iter().zip(centres).map(moment).sum();
+/// The split after the bin that maximises the variance between the classes, the first if there are several.
+fn best_split(counts: &[u64], centres: &[f32]) -> Split {
+    let bins = || counts.iter().zip(centres).map(|(&count, &centre)| (count as f64, f64::from(centre)));
+    let total: f64 = bins().map(|(count, _)| count).sum();
+    let total_moment: f64 = bins().map(|(count, centre)| count * centre).sum();
+    let mean = total_moment / total;
+    let spread: f64 = bins().map(|(count, centre)| count * (centre - mean) * (centre - mean)).sum();
     let (mut below, mut below_moment) = (0.0, 0.0);
-    let (mut best, mut best_variance) = (0, f64::NEG_INFINITY);
-    for (bin, pair) in counts.iter().zip(centres).enumerate().take(counts.len() - 1) {
-        below += *pair.0 as f64;
-        below_moment += moment(pair);
+    let mut best = Split { threshold: centres[0], foreground: 0.0, separability: f64::NEG_INFINITY };
+    for ((count, centre), &threshold) in bins().zip(centres).take(counts.len() - 1) {
+        below += count;
+        below_moment += count * centre;
         let above = total - below;
         let apart = below_moment / below - (total_moment - below_moment) / above;
-        let variance = below * above * apart * apart;
-        if variance > best_variance {
-            (best, best_variance) = (bin, variance);
+        let separability = below * above / total * apart * apart / spread;
+        if separability > best.separability {
+            best = Split { threshold, foreground: above, separability };
         }
     }
     best

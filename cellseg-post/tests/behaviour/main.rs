@@ -5,3 +5,4 @@ mod instances;
 mod real_volumes;
 mod scores;
 mod tables;
+mod thresholds;
