@@ -54,10 +54,11 @@ const SEPARABLE: f64 = 0.7;
 
 /// Otsu's threshold that a few very bright voxels cannot raise.
 ///
-/// Otsu's method splits off debris, mitoses or hot pixels that are much brighter than the objects, and loses the
-/// objects. Here values above the 85th percentile of the foreground are lowered to it and the threshold is found anew,
-/// until it stays. On a map of two clear classes that changes next to nothing. Where it would take an uneven background
-/// for foreground, the plain threshold is kept. By [`OtsuRule::Skimage`].
+/// Otsu's method splits off debris or mitoses that are much brighter than the objects, and loses the objects. Here
+/// values above the 85th percentile of the foreground are lowered to it and the threshold is found anew, until it stays.
+/// On a map of two clear classes that changes next to nothing. Where it would take an uneven background for foreground,
+/// the plain threshold is kept. Blur the image first: outliers are found step by step from their tails, which lone hot
+/// pixels do not have. By [`OtsuRule::Skimage`].
 ///
 /// # Errors
 /// Those of [`otsu`].
