@@ -20,6 +20,7 @@ mod geometry;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use cellseg_core::{Error, Result, Shape, Tensor, apply};
 
@@ -78,7 +79,7 @@ impl Default for SoftNCuts {
 ///
 /// ```
 /// use cellseg_core::{Tape, Tensor};
-/// use cellseg_kernels::soft_ncuts::{SoftNCuts, soft_ncuts};
+/// use cellseg_kernels::soft_ncuts::{Form, SoftNCuts, soft_ncuts};
 ///
 /// // Two bright planes beside two dark ones, cut where they meet, and cut across.
 /// let image = Tensor::from_slice(&[0.0f32, 0.0, 0.0, 0.0, 90.0, 90.0, 90.0, 90.0], &[1, 4, 1, 2, 1])?;
@@ -88,9 +89,10 @@ impl Default for SoftNCuts {
 /// };
 /// let good = cut([0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1])?.trainable();
 /// let bad = cut([0.9, 0.1, 0.9, 0.1, 0.9, 0.1, 0.9, 0.1])?;
+/// let settings = SoftNCuts { form: Form::Exact, ..SoftNCuts::default() };
 /// let tape = Tape::new();
-/// let loss = soft_ncuts(&good.on(&tape), &image, &SoftNCuts::default())?;
-/// assert!(loss.item()? < soft_ncuts(&bad, &image, &SoftNCuts::default())?.item()?);
+/// let loss = soft_ncuts(&good.on(&tape), &image, &settings)?;
+/// assert!(loss.item()? < soft_ncuts(&bad, &image, &settings)?.item()?);
 /// assert!(tape.backward(&loss)?.get(&good).is_some());
 /// # Ok::<(), cellseg_core::Error>(())
 /// ```

@@ -4,8 +4,8 @@ use super::super::{
     class_rows::{repeat, spread_channel},
     geometry::Geometry,
     scratch::Scratch,
+    weight::weight,
 };
-use crate::pointwise::exponential::exp;
 use cellseg_core::{Real, Result};
 
 /// The means of the classes of one item, laid out as rows.
@@ -83,7 +83,7 @@ impl<'a, T: Real> WeightRow<'a, T> {
         }
         let factor = self.centres.factor;
         for (w, s) in self.weights.iter_mut().zip(&*self.squares) {
-            *w = exp(*s * *s * factor);
+            *w = weight(*s * *s * factor);
         }
     }
 }

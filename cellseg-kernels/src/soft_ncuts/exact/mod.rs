@@ -107,8 +107,8 @@ fn in_two_rounds<T: Real>(
     let voxels = geometry.h * geometry.w;
     let mut found = vec![vec![]; slabs.len()];
     for round in 0..2 {
-        // Per item: which slab of a pair the lent planes begin with differs between the rounds.
         let per_item = slabs.len() / geometry.n;
+        // The planes of each task, and the slab that it works on; in the odd round an item's first slab has none.
         let mut lent = vec![];
         let mut starts = vec![];
         for item in slabs.chunks(per_item) {
@@ -116,7 +116,7 @@ fn in_two_rounds<T: Real>(
                 lent.push(item[0].clone());
                 starts.push(None);
             }
-            for pair in item[round.min(item.len())..].chunks(2) {
+            for pair in item[round..].chunks(2) {
                 let z = pair[0].z.start..pair[pair.len() - 1].z.end;
                 lent.push(Slab { item: pair[0].item, z });
                 starts.push(Some(pair[0].clone()));

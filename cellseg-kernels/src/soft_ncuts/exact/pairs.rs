@@ -5,13 +5,11 @@ use super::{
         SoftNCuts,
         geometry::{Geometry, Slab},
         scratch::Scratch,
+        weight::weight,
     },
     window::Window,
 };
-use crate::{
-    pointwise::exponential::exp,
-    simd::{Lanes, Routine},
-};
+use crate::simd::{Lanes, Routine};
 use cellseg_core::{Real, Result};
 use std::ops::Range;
 
@@ -143,14 +141,19 @@ impl<T: Real> Pairs<T> {
             let there = self.image.rows(z2, channel, ys.clone(), dx).chunks(stride);
             for ((weights, there), y2) in weights.chunks_exact_mut(length).zip(there).zip(ys.clone()) {
                 let rest = along_z + self.exponents.by_distance[y2.abs_diff(y)];
-                for (((t, s), a), b) in weights.iter_mut().zip(along_x).zip(here).zip(there) {
-                    let before = if channel == 0 { *s + rest } else { *t };
-                    *t = before + (*a - *b) * (*a - *b) * self.scale;
+                let image = [here, there];
+                let scale = self.scale;
+                match (channel == 0, channel + 1 == c) {
+                    (true, true) => {
+                        add_channel(weights, along_x, image, |_, s, d| weight(s + rest + d * scale))
+                    }
+                    (true, false) => add_channel(weights, along_x, image, |_, s, d| s + rest + d * scale),
+                    (false, true) => {
+                        add_channel(weights, along_x, image, |sum, _, d| weight(sum + d * scale))
+                    }
+                    (false, false) => add_channel(weights, along_x, image, |sum, _, d| sum + d * scale),
                 }
             }
-        }
-        for w in weights.iter_mut() {
-            *w = exp(*w);
         }
         let (classes, degree) = self.later.split_at_mut(k * length);
         for (class, later) in classes.chunks_exact_mut(length).enumerate() {
@@ -209,7 +212,7 @@ impl<T: Real> Pairs<T> {
 
 /// The distance's part of the exponents: `-|X_i - X_j|^2 / sigma_space^2`.
 struct Exponents<T> {
-    /// Along x, `[dx][x]`: minus infinity where the pair's second voxel, or the first one, is no voxel.
+    /// Along x, `[dx][x]`: minus infinity, which makes the least of weights, where either is no voxel.
     along_x: Scratch<T>,
     length: usize,
     reach: isize,
@@ -236,6 +239,16 @@ impl<T: Real> Exponents<T> {
     #[inline(always)]
     fn along_x(&self, dx: isize) -> &[T] {
         &self.along_x[(dx + self.reach) as usize * self.length..][..self.length]
+    }
+}
+
+/// Has `put` say what a row of weights holds from what it held, from the exponents along x, and from the squared
+/// differences of one image channel.
+#[inline(always)]
+fn add_channel<T: Real>(row: &mut [T], along_x: &[T], [here, there]: [&[T]; 2], put: impl Fn(T, T, T) -> T) {
+    for (((o, s), a), b) in row.iter_mut().zip(along_x).zip(here).zip(there) {
+        let difference = *a - *b;
+        *o = put(*o, *s, difference * difference);
     }
 }
 
