@@ -17,7 +17,7 @@ pub use percentile::percentiles;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Threshold {
-    /// The value that separates the map's own values best, a few outliers aside ([`robust_otsu`]).
+    /// The value that separates the map's own values best, the brightest ones weighing less ([`robust_otsu`]).
     #[default]
     RobustOtsu,
     /// The value that separates the map's own values best ([`otsu`]).

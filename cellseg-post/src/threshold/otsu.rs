@@ -52,13 +52,13 @@ const GROWTH: f64 = 1.5;
 /// 0.78; synthetic ones whose uneven background was taken for foreground have up to 0.68.
 const SEPARABLE: f64 = 0.7;
 
-/// Otsu's threshold that a few very bright voxels cannot raise.
+/// Otsu's threshold that the brightest part of the foreground pulls up less.
 ///
-/// Otsu's method splits off debris or mitoses that are much brighter than the objects, and loses the objects. Here
-/// values above the 85th percentile of the foreground are lowered to it and the threshold is found anew, until it stays.
-/// On a map of two clear classes that changes next to nothing. Where it would take an uneven background for foreground,
-/// the plain threshold is kept. Blur the image first: outliers are found step by step from their tails, which lone hot
-/// pixels do not have. By [`OtsuRule::Skimage`].
+/// Otsu's method may split off debris, mitoses or the brightest objects, and lose the dim ones. Here values above the
+/// 85th percentile of the foreground are lowered to it and the threshold is found anew, until it stays: the foreground
+/// grows down the tail of its own brightness. On a map of two clear classes that changes next to nothing, and outliers
+/// that form a class of their own, with no values between them and the objects, stay one. Where it would take an uneven
+/// background for foreground, the plain threshold is kept. By [`OtsuRule::Skimage`].
 ///
 /// # Errors
 /// Those of [`otsu`].
