@@ -1,1 +1,23 @@
-#![doc = "cellseg"]
+#![doc = include_str!("../README.md")]
+
+pub use cellseg_core as core;
+pub use cellseg_io as io;
+pub use cellseg_kernels as kernels;
+pub use cellseg_models as models;
+pub use cellseg_post as post;
+
+mod config;
+mod error;
+mod evaluation;
+mod networks;
+mod segmenter;
+mod statistics;
+mod training;
+
+pub use config::Config;
+pub use error::{Error, Result};
+pub use evaluation::{Evaluation, IOU_THRESHOLDS, Score};
+pub use networks::{read_checkpoint, read_network, write_checkpoint, write_network};
+pub use segmenter::{Segmentation, Segmenter};
+pub use statistics::{measure, measure_like_cellseg3d, write_table};
+pub use training::{Validation, resume, train};

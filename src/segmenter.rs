@@ -1,0 +1,129 @@
+//! From a volume to labelled cells in one call.
+
+use crate::{Result, measure, read_network, write_table};
+use cellseg_io::{
+    Overwrite, Volume,
+    preview::{PreviewOptions, preview, write_png},
+};
+use cellseg_models::{
+    VolumeView, WNet3d,
+    infer::{Inference, Progress, class_maps},
+};
+use cellseg_post::{InstanceOptions, Region, Spacing, instances, region_table};
+use ndarray::Array3;
+use std::path::Path;
+
+/// A trained network with all settings of the way from a raw volume to labelled cells.
+#[derive(Debug, Clone)]
+pub struct Segmenter {
+    /// The network; only its encoder is used.
+    pub network: WNet3d,
+    /// How the network's inputs are normalised and its windows laid: as in its training.
+    pub inference: Inference,
+    /// How cells are found in the map that the network makes.
+    pub instances: InstanceOptions,
+}
+
+/// What was found in a volume.
+#[derive(Debug, Clone)]
+pub struct Segmentation {
+    /// An id for each voxel, `(z, y, x)`: 0 for background, cells are numbered from 1.
+    pub labels: Volume<u32>,
+    /// How probable foreground is in each voxel, `(z, y, x)`.
+    pub probability: Volume<f32>,
+    /// How many cells there are.
+    pub cells: u32,
+}
+
+impl Segmenter {
+    /// A segmenter with a network from a weight file, used as the file says, and default instance settings.
+    ///
+    /// # Errors
+    /// Those of [`read_network`].
+    pub fn open(weights: impl AsRef<Path>) -> Result<Self> {
+        let (network, inference) = read_network(weights)?;
+        Ok(Self::new(network, inference))
+    }
+
+    /// A segmenter with this network and default instance settings.
+    pub fn new(network: WNet3d, inference: Inference) -> Self {
+        Segmenter { network, inference, instances: InstanceOptions::default() }
+    }
+
+    /// How probable foreground is in each voxel. Windows of the volume are looked at one after the other, so memory is
+    /// bounded by the volume and one window.
+    ///
+    /// # Errors
+    /// A volume that is empty, constant, or holds values that are not finite; memory.
+    pub fn probability(&self, volume: &Volume<f32>, progress: &mut dyn Progress) -> Result<Volume<f32>> {
+        let maps = class_maps(&self.network, &view(volume), &self.inference, progress)?;
+        Ok(like(volume, maps.into_foreground()))
+    }
+
+    /// Finds the cells of a volume.
+    ///
+    /// # Errors
+    /// Those of [`Segmenter::probability`], and settings out of range.
+    pub fn segment(&self, volume: &Volume<f32>, progress: &mut dyn Progress) -> Result<Segmentation> {
+        let probability = self.probability(volume, progress)?;
+        let labels = instances(probability.data.view(), post_spacing(volume)?, &self.instances)?;
+        let cells = labels.count();
+        Ok(Segmentation { labels: like(volume, labels.into_ids()), probability, cells })
+    }
+}
+
+impl Segmentation {
+    /// Measures each cell: size, place and shape, in micrometres where the spacing is known and in voxels where it is not,
+    /// and the intensities of `image`.
+    ///
+    /// # Errors
+    /// An image of another shape, or with values that are not finite.
+    pub fn measure(&self, image: &Volume<f32>) -> Result<Vec<Region>> {
+        measure(&self.labels, Some(image))
+    }
+
+    /// Writes what [`Segmentation::measure`] finds as CSV, a row for each cell.
+    ///
+    /// # Errors
+    /// Those of [`Segmentation::measure`]; a file that cannot be written, or exists and is not to be replaced.
+    pub fn write_table(
+        &self,
+        path: impl AsRef<Path>,
+        image: &Volume<f32>,
+        overwrite: Overwrite,
+    ) -> Result<()> {
+        write_table(path, &region_table(&self.measure(image)?), overwrite)
+    }
+
+    /// Writes a picture (PNG) of `image` from three sides, with the cells drawn on it beside.
+    ///
+    /// # Errors
+    /// An image of another shape; a file that cannot be written, or exists and is not to be replaced.
+    pub fn write_preview(
+        &self,
+        path: impl AsRef<Path>,
+        image: &Volume<f32>,
+        overwrite: Overwrite,
+    ) -> Result<()> {
+        let (voxels, labels) = (image.data.view(), self.labels.data.view());
+        let picture = preview(voxels, Some(labels), image.spacing, &PreviewOptions::default())?;
+        Ok(write_png(path, picture, overwrite)?)
+    }
+}
+
+/// What a network is given of a volume.
+pub(crate) fn view(volume: &Volume<f32>) -> VolumeView<'_> {
+    let spacing = volume.spacing.map_or([1.0; 3], |s| s.zyx());
+    VolumeView { name: &volume.name, voxels: volume.data.view(), spacing }
+}
+
+/// The spacing of a volume as lengths are measured in; one unit where it is not known.
+pub(crate) fn post_spacing<T>(volume: &Volume<T>) -> Result<Spacing> {
+    let Some(spacing) = volume.spacing else { return Ok(Spacing::VOXELS) };
+    let [z, y, x] = spacing.zyx();
+    Ok(Spacing::new(z, y, x)?)
+}
+
+fn like<T, U>(volume: &Volume<T>, data: Array3<U>) -> Volume<U> {
+    Volume { data, spacing: volume.spacing, name: volume.name.clone() }
+}
