@@ -115,7 +115,10 @@ fn a_volume_goes_the_whole_way_to_scores() {
     bench.succeed("stats v_labels.tif --image v.tif -o t.csv");
     bench.succeed("stats v_labels.tif --cellseg3d -o c.csv");
     let header = fs::read_to_string(bench.path("c.csv")).expect("a table");
-    assert!(header.starts_with("Volume,Centroid x,Centroid y,Centroid z,Sphericity (axes),Image size,"), "{header}");
+    assert!(
+        header.starts_with("Volume,Centroid x,Centroid y,Centroid z,Sphericity (axes),Image size,"),
+        "{header}"
+    );
     assert!(bench.succeed("info v.tif").contains("16 x 32 x 32"));
     assert!(bench.succeed("info w.safetensors").contains("width 4"));
 
@@ -139,8 +142,9 @@ fn predictions_are_maps_of_all_classes() {
     let difference = |m: &ndarray::Array4<f32>, k: usize| m[[k, 8, 16, 16]];
     let p = 1.0 / (1.0 + (difference(&logits, 1) - difference(&logits, 0)).exp());
     assert!((p - maps[[0, 8, 16, 16]]).abs() < 1e-5);
-    let report =
-        json(&bench.succeed("predict v.tif --model wnet3d -w w.safetensors -o r.npy --reconstruction --json"));
+    let report = json(
+        &bench.succeed("predict v.tif --model wnet3d -w w.safetensors -o r.npy --reconstruction --json"),
+    );
     assert_eq!(report["shape"], serde_json::json!([1, 16, 32, 32]));
 }
 
@@ -166,10 +170,10 @@ fn a_folder_is_segmented_file_by_file_and_a_bad_file_does_not_cost_the_others() 
 fn outputs_that_exist_are_refused_before_any_work_and_replaced_on_request() {
     let bench = Bench::new();
     bench.synthetic();
-    bench.fail("synth -o v.tif --shape 8,16,16 --nuclei 1", &["v.tif exists", "--force"]);
+    bench.fail("synth -o v.tif --shape 12,32,32 --nuclei 1", &["v.tif exists", "--force"]);
     assert_eq!(read_labels(bench.path("v_labels.tif")).expect("labels").shape(), [16, 32, 32]);
-    bench.succeed("synth -o v.tif --shape 8,16,16 --nuclei 1 --force");
-    assert_eq!(read_labels(bench.path("v_labels.tif")).expect("labels").shape(), [8, 16, 16]);
+    bench.succeed("synth -o v.tif --shape 12,32,32 --nuclei 1 --force");
+    assert_eq!(read_labels(bench.path("v_labels.tif")).expect("labels").shape(), [12, 32, 32]);
     bench.fail("synth -o nowhere/v.tif", &["nowhere", "does not exist"]);
 }
 
@@ -190,7 +194,8 @@ fn bad_volumes_are_errors_that_say_what_is_wrong() {
     });
     bench.volume("empty.npy", Array3::zeros((0, 16, 16)));
     ndarray_npy::write_npy(bench.path("plane.npy"), &ndarray::Array2::<f32>::zeros((8, 8))).expect("a file");
-    ndarray_npy::write_npy(bench.path("film.npy"), &ndarray::Array4::<f32>::zeros((2, 3, 8, 8))).expect("a file");
+    ndarray_npy::write_npy(bench.path("film.npy"), &ndarray::Array4::<f32>::zeros((2, 3, 8, 8)))
+        .expect("a file");
     for (file, needle) in [
         ("missing.tif", "missing.tif"),
         ("short.tif", "short.tif"),
@@ -208,8 +213,12 @@ fn bad_volumes_are_errors_that_say_what_is_wrong() {
         fs::remove_file(bench.path("other.run.toml")).ok();
     }
     bench.fail("stats nan.npy -o t.csv", &["nan.npy"]);
-    write_labels(bench.path("small.tif"), &Volume::new(Array3::from_elem((2, 4, 4), 1u32), ""), Overwrite::Refuse)
-        .expect("labels");
+    write_labels(
+        bench.path("small.tif"),
+        &Volume::new(Array3::from_elem((2, 4, 4), 1u32), ""),
+        Overwrite::Refuse,
+    )
+    .expect("labels");
     bench.fail("evaluate --truth v_labels.tif --prediction small.tif", &["[16, 32, 32]", "[2, 4, 4]"]);
 }
 
@@ -220,7 +229,9 @@ fn weights_of_another_network_name_the_first_tensor_that_does_not_fit() {
     bench.fast_settings(1);
     bench.succeed("train v.tif -o w.safetensors --config fast.toml");
     let mut weights = Weights::open(bench.path("w.safetensors")).expect("weights");
-    weights.tensors.insert("encoder.conv1.module.0.weight".into(), ndarray::ArrayD::zeros(vec![4, 5, 3, 3, 3]));
+    weights
+        .tensors
+        .insert("encoder.conv1.module.0.weight".into(), ndarray::ArrayD::zeros(vec![4, 5, 3, 3, 3]));
     weights.save(bench.path("odd.safetensors"), Overwrite::Refuse).expect("a file");
     bench.fail(
         "segment v.tif -w odd.safetensors -o l.tif",
@@ -279,7 +290,8 @@ fn a_disk_that_fills_up_leaves_no_half_written_file() {
     let bench = Bench::new();
     let program = env!("CARGO_BIN_EXE_cellseg");
     let line = format!("ulimit -f 4; exec {program} synth -o big.npy --shape 32,64,64 --nuclei 9");
-    let output = Command::new("sh").arg("-c").arg(line).current_dir(bench.0.path()).output().expect("sh runs");
+    let output =
+        Command::new("sh").arg("-c").arg(line).current_dir(bench.0.path()).output().expect("sh runs");
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("big.npy"), "{told}");

@@ -3,7 +3,10 @@
 use super::{Common, Outcome, Result};
 use cellseg::io::{Weights, inspect, read_volume};
 use serde::Serialize;
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -60,7 +63,8 @@ fn volume(path: &Path) -> Result<Report> {
     let volume = read_volume(path)?;
     let mut finite: Vec<f32> = volume.data.iter().copied().filter(|v| v.is_finite()).collect();
     finite.sort_by(f32::total_cmp);
-    let at = |p: f64| finite.get((p * (finite.len() - 1) as f64).round() as usize).copied().unwrap_or(f32::NAN);
+    let at =
+        |p: f64| finite.get((p * (finite.len() - 1) as f64).round() as usize).copied().unwrap_or(f32::NAN);
     let sum: f64 = finite.iter().map(|&v| f64::from(v)).sum();
     Ok(Report::Volume {
         format: format!("{:?}", info.format),
@@ -96,17 +100,32 @@ fn weights(file: Weights) -> Report {
 
 fn print(report: &Report, out: &mut dyn std::io::Write) -> std::io::Result<()> {
     match report {
-        Report::Volume { format, dtype, shape: [z, y, x], spacing_um, minimum, maximum, mean, percentiles, not_finite } => {
+        Report::Volume {
+            format,
+            dtype,
+            shape: [z, y, x],
+            spacing_um,
+            minimum,
+            maximum,
+            mean,
+            percentiles,
+            not_finite,
+        } => {
             writeln!(out, "{format} volume of {z} x {y} x {x} voxels (z, y, x), {dtype}")?;
             match spacing_um {
                 Some([z, y, x]) => writeln!(out, "voxel spacing: {z}, {y}, {x} um (z, y, x)")?,
-                None => writeln!(out, "voxel spacing: not in the file; give --spacing z,y,x where it matters")?,
+                None => {
+                    writeln!(out, "voxel spacing: not in the file; give --spacing z,y,x where it matters")?
+                }
             }
             writeln!(out, "intensities: {minimum} to {maximum}, mean {mean:.2}")?;
             let [low, median, high] = percentiles;
             writeln!(out, "percentiles 1, 50, 99: {low}, {median}, {high}")?;
             if *not_finite > 0 {
-                writeln!(out, "not finite: {not_finite} voxels; they must be replaced before anything is computed")?;
+                writeln!(
+                    out,
+                    "not finite: {not_finite} voxels; they must be replaced before anything is computed"
+                )?;
             }
             Ok(())
         }

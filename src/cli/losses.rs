@@ -24,7 +24,8 @@ impl Losses {
 
     /// The course up to `step` of a training that goes on. What was written after the checkpoint will come again.
     pub(crate) fn up_to(path: PathBuf, step: u64) -> Result<Self> {
-        let before = |line: &&str| line.split(',').next().and_then(|n| n.parse().ok()).is_some_and(|n: u64| n <= step);
+        let before =
+            |line: &&str| line.split(',').next().and_then(|n| n.parse().ok()).is_some_and(|n: u64| n <= step);
         let lines = match std::fs::read_to_string(&path) {
             Ok(text) => text.lines().filter(before).map(str::to_owned).collect(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),

@@ -2,12 +2,15 @@
 
 use super::{
     Common, Outcome, Result, files, interrupt, progress,
-    settings::{Settings, with_spacing},
+    settings::{self, Settings},
 };
 use cellseg::{
     Config, Error, Segmentation, Segmenter,
-    io::{Overwrite, read_volume, write_labels, write_volume},
-    models::{self, infer::{Compat, Progress}},
+    io::{Overwrite, write_labels, write_volume},
+    models::{
+        self,
+        infer::{Compat, Progress},
+    },
     post::{Method, Threshold, WatershedSeeds},
 };
 use indicatif::ProgressBar;
@@ -93,15 +96,17 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let many = args.input.is_dir();
     let outputs: Vec<Outputs> = inputs.iter().map(|input| args.outputs(input, many)).collect();
     if many {
-        let folders = [Some(&args.output), args.probabilities.as_ref(), args.stats.as_ref(), args.preview.as_ref()];
+        let folders =
+            [Some(&args.output), args.probabilities.as_ref(), args.stats.as_ref(), args.preview.as_ref()];
         folders.into_iter().flatten().try_for_each(|folder| files::make_folder(folder))?;
     }
-    let settings = if many { args.output.join("run.toml") } else { files::replace_extension(&args.output, ".run.toml") };
-    args.common.refuse_existing(outputs.iter().flat_map(Outputs::all).chain([&*settings]))?;
+    let settings_path =
+        if many { args.output.join("run.toml") } else { files::replace_extension(&args.output, ".run.toml") };
+    args.common.refuse_existing(outputs.iter().flat_map(Outputs::all).chain([&*settings_path]))?;
 
     let mut config = args.settings.read()?;
     let segmenter = args.segmenter(&mut config)?;
-    config.write(&settings, args.common.overwrite())?;
+    config.write(&settings_path, args.common.overwrite())?;
 
     let (mut reports, mut failed) = (Vec::new(), 0);
     for (input, outputs) in inputs.iter().zip(outputs) {
@@ -118,7 +123,14 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     }
     let text = |out: &mut dyn std::io::Write| {
         for r in &reports {
-            writeln!(out, "{}: {} cells in {:.1} s: {}", r.input.display(), r.cells, r.seconds, r.labels.display())?;
+            writeln!(
+                out,
+                "{}: {} cells in {:.1} s: {}",
+                r.input.display(),
+                r.cells,
+                r.seconds,
+                r.labels.display()
+            )?;
         }
         Ok(())
     };
@@ -140,7 +152,8 @@ impl Args {
             };
         }
         // For a folder the options name folders, and each file there is named after its volume.
-        let inside = |folder: &Option<PathBuf>, suffix: &str| folder.as_ref().map(|f| files::beside(f, input, suffix));
+        let inside =
+            |folder: &Option<PathBuf>, suffix: &str| folder.as_ref().map(|f| files::beside(f, input, suffix));
         Outputs {
             labels: files::beside(&self.output, input, "_labels.tif"),
             probabilities: inside(&self.probabilities, "_probabilities.tif"),
@@ -195,7 +208,7 @@ fn segment(
     common: &Common,
 ) -> Result<Report> {
     let start = Instant::now();
-    let volume = with_spacing(read_volume(input)?, config)?;
+    let volume = settings::read(input, config)?;
     if volume.spacing.is_none() {
         tracing::warn!(
             "{} does not say how large a voxel is: lengths are in voxels; give --spacing z,y,x for micrometres",

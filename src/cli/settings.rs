@@ -1,8 +1,11 @@
 //! The settings file that commands take.
 
 use super::Result;
-use cellseg::{Config, io::{Spacing, Volume}};
-use std::path::PathBuf;
+use cellseg::{
+    Config,
+    io::{Spacing, Volume, read_volume},
+};
+use std::path::{Path, PathBuf};
 
 /// Where settings come from: a file, overruled by options of the command line.
 #[derive(clap::Args)]
@@ -30,6 +33,13 @@ impl Settings {
         config.spacing_um = self.spacing.map(Spacing::zyx).or(config.spacing_um);
         Ok(config)
     }
+}
+
+/// Reads a volume, with the spacing of the settings where they have one. Errors call it by its path.
+pub(crate) fn read(path: &Path, config: &Config) -> Result<Volume<f32>> {
+    let mut volume = with_spacing(read_volume(path)?, config)?;
+    volume.name = path.display().to_string();
+    Ok(volume)
 }
 
 /// Gives a volume the spacing of the settings, where they have one.

@@ -1,7 +1,15 @@
 //! `cellseg stats`: one row of measurements for each cell of a label volume.
 
-use super::{Common, Outcome, Result, settings::{Settings, with_spacing}};
-use cellseg::{io::{read_labels, read_volume}, measure, measure_like_cellseg3d, post::region_table, write_table};
+use super::{
+    Common, Outcome, Result,
+    settings::{Settings, with_spacing},
+};
+use cellseg::{
+    io::{read_labels, read_volume},
+    measure, measure_like_cellseg3d,
+    post::region_table,
+    write_table,
+};
 use serde::Serialize;
 use std::path::PathBuf;
 

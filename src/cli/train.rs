@@ -4,11 +4,11 @@ use super::{
     Common, Outcome, Result, files, interrupt,
     losses::Losses,
     progress,
-    settings::{Settings, with_spacing},
+    settings::{self, Settings},
 };
 use cellseg::{
     Config, Error, Validation,
-    io::{read_labels, read_volume},
+    io::read_labels,
     models::{
         train::{Checkpoint, End, Observer, StepReport, TrainConfig, Trained, ValidationReport},
         wnet3d::WNet3dConfig,
@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Go on from a checkpoint, with its settings, on the same volumes
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "steps", "batch", "patch", "learning_rate", "seed", "config"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "steps", "batch", "patch", "width", "learning_rate", "seed", "checkpoint_every", "config"])]
     resume: Option<PathBuf>,
     /// A labelled volume, as IMAGE=LABELS: labels are not learnt from, they tell which step was best. May be repeated
     #[arg(long, value_name = "IMAGE=LABELS", value_parser = image_and_labels)]
@@ -54,6 +54,9 @@ pub(super) struct Args {
     /// Seed of all randomness
     #[arg(long)]
     seed: Option<u64>,
+    /// Steps between two checkpoints; 0 makes one at the end only
+    #[arg(long, value_name = "STEPS")]
+    checkpoint_every: Option<u64>,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -97,11 +100,11 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let config = args.config(resumed.as_ref())?;
 
     let volumes = files::all_volumes(&args.volumes)?;
-    let volumes = volumes.iter().map(|p| with_spacing(read_volume(p)?, &config)).collect::<Result<Vec<_>>>()?;
+    let volumes = volumes.iter().map(|p| settings::read(p, &config)).collect::<Result<Vec<_>>>()?;
     let validation: Vec<Validation> = args
         .validation
         .iter()
-        .map(|(image, labels)| Ok((with_spacing(read_volume(image)?, &config)?, read_labels(labels)?)))
+        .map(|(image, labels)| Ok((settings::read(image, &config)?, read_labels(labels)?)))
         .collect::<Result<_>>()?;
     config.write(&settings_path, cellseg::io::Overwrite::Replace)?;
 
@@ -119,11 +122,7 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let trained: Trained = trained?;
 
     if trained.end == End::Stopped {
-        eprintln!(
-            "stopped after step {}; go on with --resume {}",
-            trained.steps,
-            checkpoint_path.display()
-        );
+        eprintln!("stopped after step {}; go on with --resume {}", trained.steps, checkpoint_path.display());
         return Ok(Outcome::Interrupted);
     }
     write_network(&args.output, &trained.network, &config.train.inference(), args.common.overwrite())?;
@@ -168,6 +167,7 @@ impl Args {
         t.network = WNet3dConfig { width: self.width.unwrap_or(t.network.width), ..t.network.clone() };
         t.learning_rate = self.learning_rate.unwrap_or(t.learning_rate);
         t.seed = self.seed.unwrap_or(t.seed);
+        t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
         t.validate()?;
         Ok(config)
     }
@@ -191,10 +191,18 @@ impl Observer for Keeper<'_> {
     fn validation(&mut self, r: &ValidationReport) {
         self.losses.validation(r);
         let dice = r.dice.map(|d| format!(", Dice {d:.4}")).unwrap_or_default();
-        tracing::info!("step {}: mean loss {:.4}{dice}{}", r.step, r.mean_loss, if r.best { ", the best yet" } else { "" });
+        tracing::info!(
+            "step {}: mean loss {:.4}{dice}{}",
+            r.step,
+            r.mean_loss,
+            if r.best { ", the best yet" } else { "" }
+        );
     }
 
-    fn checkpoint(&mut self, c: &Checkpoint) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn checkpoint(
+        &mut self,
+        c: &Checkpoint,
+    ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
         write_checkpoint(&self.checkpoint, c)?;
         Ok(self.losses.save()?)
     }
