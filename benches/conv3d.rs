@@ -4,6 +4,20 @@
 //! runs, GFLOP per second of processor time, and the share of the peak: what a loop of nothing but independent fused
 //! multiply-adds reaches on one core in the same run. Processor time leaves out what other programs take, and counts
 //! threads that wait for others. Words after `--` pick layers by the text of their row.
+//!
+//! Measured on two Zen 5 cores with AVX-512 while other programs ran on them (peak 275 to 290 GFLOP/s per core), as shares
+//! of the peak:
+//!
+//! | layer | forward | data gradient | weight gradient |
+//! |---|---|---|---|
+//! | 64 -> 64 at 64^3 | 97 % | 92 % | 88 % |
+//! | 16 -> 16 at 64^3 | 83 % | 83 % | 78 % |
+//! | 32 -> 32 at 32^3 | 93 % | 92 % | 88 % |
+//! | 128 -> 128 at 32^3 | 92 % | 92 % | 84 % |
+//! | 64 -> 64 at 16^3 | 99 % | 98 % | 94 % |
+//! | 512 -> 512 at 8^3 | 93 % | 80 % | 74 % |
+//! | 1 -> 16 at 64^3 | 38 % | 22 % | 25 % |
+//! | 1 -> 64 at 64^3 | 37 % | 16 % | 45 % |
 
 use cellseg_core::{Result, Tape, Tensor};
 use cellseg_kernels::{

