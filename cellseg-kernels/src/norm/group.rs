@@ -7,9 +7,10 @@
 use super::{
     check,
     columns::{Extents, add_terms},
+    gradients_of, per_channel,
 };
 use crate::pointwise::{same, wide};
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply};
 
 /// Group normalisation of `[n, .., c]` with `groups` groups of neighbouring channels, and a scale `gamma` and a shift
 /// `beta` for each channel, `[c]` both (Wu and He, "Group normalization", ECCV 2018).
@@ -177,12 +178,7 @@ impl Op<3> for GroupNorm {
     ) -> Result<[Option<Tensor>; 3]> {
         let dtype = gamma.dtype();
         let kernel = GroupNormGradient { norm: self.clone(), gamma, statistics };
-        let (of_x, [of_gamma, of_beta]) = run(&kernel, [grad.into(), x.into()])?;
-        Ok([
-            wanted[0].then_some(of_x),
-            wanted[1].then(|| of_gamma.cast(dtype)).transpose()?,
-            wanted[2].then(|| of_beta.cast(dtype)).transpose()?,
-        ])
+        gradients_of(&kernel, x, dtype, grad, wanted)
     }
 }
 
@@ -253,12 +249,6 @@ impl Kernel<2> for GroupNormGradient {
             coefficients.push([mean, a, b, s]);
         }
         extents.each(grad, |n, at, grad| combine(&x[at..], &coefficients[n], grad));
-        let tensor = |xs: Vec<f64>| {
-            Tensor::build(&[c], |out: &mut [T]| {
-                out.iter_mut().zip(xs).for_each(|(o, x)| *o = T::of(x));
-                Ok(())
-            })
-        };
-        Ok([tensor(of_gamma)?, tensor(of_beta)?])
+        Ok([per_channel::<T>(&of_gamma)?, per_channel::<T>(&of_beta)?])
     }
 }

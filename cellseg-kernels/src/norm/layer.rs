@@ -4,13 +4,13 @@
 //! scale, `sum(g)` for the shift, and `(h - mean(h) - u * mean(h * u)) / sqrt(variance + eps)` with `h = gamma * g` for a
 //! row. A row's statistics are computed again from the input: that costs less than to read them.
 
-use super::check;
+use super::{check, gradients_of, per_channel};
 use crate::pointwise::{
     chunks::{each, whole_rows},
     lanes::{sum, sum_of_pairs},
     same, wide,
 };
-use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply};
 use rayon::prelude::*;
 
 /// Layer normalisation of each row of channels of `[n, .., c]`, with a scale `gamma` and a shift `beta` for each channel,
@@ -125,12 +125,7 @@ impl Op<3> for LayerNorm {
     ) -> Result<[Option<Tensor>; 3]> {
         let dtype = gamma.dtype();
         let kernel = LayerNormGradient { norm: self.clone(), gamma };
-        let (of_x, [of_gamma, of_beta]) = run(&kernel, [grad.into(), x.into()])?;
-        Ok([
-            wanted[0].then_some(of_x),
-            wanted[1].then(|| of_gamma.cast(dtype)).transpose()?,
-            wanted[2].then(|| of_beta.cast(dtype)).transpose()?,
-        ])
+        gradients_of(&kernel, x, dtype, grad, wanted)
     }
 }
 
@@ -181,12 +176,6 @@ impl Kernel<2> for LayerNormGradient {
         for part in &parts {
             sums.iter_mut().zip(part).for_each(|(s, p)| *s += *p);
         }
-        let tensor = |xs: &[f64]| {
-            Tensor::build(&[c], |out: &mut [T]| {
-                out.iter_mut().zip(xs).for_each(|(o, x)| *o = T::of(*x));
-                Ok(())
-            })
-        };
-        Ok([tensor(&sums[..c])?, tensor(&sums[c..])?])
+        Ok([per_channel::<T>(&sums[..c])?, per_channel::<T>(&sums[c..])?])
     }
 }

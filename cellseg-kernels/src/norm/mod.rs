@@ -19,7 +19,7 @@ mod tests;
 pub use group::{group_norm, instance_norm};
 pub use layer::layer_norm;
 
-use cellseg_core::{Error, Result, Shape};
+use cellseg_core::{DType, Error, Kernel, Real, Result, Shape, Tensor, run};
 
 /// Checks the number of channels and the shapes of the scale and the shift.
 fn check(op: &'static str, [x, gamma, beta]: [Shape; 3], eps: f64) -> Result<()> {
@@ -37,4 +37,29 @@ fn check(op: &'static str, [x, gamma, beta]: [Shape; 3], eps: f64) -> Result<()>
         return Err(Error::argument(op, format!("eps is {eps}; it must be finite and not negative")));
     }
     Ok(())
+}
+
+/// What `kernel` computes from the gradient of a normalisation's output and its input `x`: the gradients of the input, and
+/// of the scale and the shift in the type that these are stored in.
+fn gradients_of(
+    kernel: &impl Kernel<2, Aux = [Tensor; 2]>,
+    x: Tensor,
+    dtype: DType,
+    grad: Tensor,
+    wanted: [bool; 3],
+) -> Result<[Option<Tensor>; 3]> {
+    let (of_x, [of_gamma, of_beta]) = run(kernel, [grad.into(), x.into()])?;
+    Ok([
+        wanted[0].then_some(of_x),
+        wanted[1].then(|| of_gamma.cast(dtype)).transpose()?,
+        wanted[2].then(|| of_beta.cast(dtype)).transpose()?,
+    ])
+}
+
+/// Sums over all voxels, rounded to the type of the computation.
+fn per_channel<T: Real>(sums: &[f64]) -> Result<Tensor> {
+    Tensor::build(&[sums.len()], |out: &mut [T]| {
+        out.iter_mut().zip(sums).for_each(|(o, x)| *o = T::of(*x));
+        Ok(())
+    })
 }
