@@ -1,30 +1,29 @@
-//! The convolution of volumes and its gradients, beside the most that this machine's cores can multiply and add.
+//! The convolutions of volumes, plain and transposed, and their gradients, beside the most that this machine's cores can multiply and add.
 //!
-//! `cargo bench --bench conv3d` prints, for the layers of `cellseg_kernels::conv3d::cases`, the best wall time of several
+//! `cargo bench --bench conv3d` prints, for the layers of the operations' `cases`, the best wall time of several
 //! runs, GFLOP per second of processor time, and the share of the peak: what a loop of nothing but independent fused
 //! multiply-adds reaches on one core in the same run. Processor time leaves out what other programs take, and counts
 //! threads that wait for others. Words after `--` pick layers by the text of their row.
 //!
-//! Measured on two Zen 5 cores with AVX-512 while other programs ran on them (peak 275 to 290 GFLOP/s per core), as shares
-//! of the peak:
+//! Measured with two threads on a quiet machine of two Zen 5 cores with AVX-512 (peak 285 GFLOP/s per core), wall time and
+//! share of the peak:
 //!
 //! | layer | forward | data gradient | weight gradient |
 //! |---|---|---|---|
-//! | 64 -> 64 at 64^3 | 97 % | 92 % | 88 % |
-//! | 16 -> 16 at 64^3 | 83 % | 83 % | 78 % |
-//! | 32 -> 32 at 32^3 | 93 % | 92 % | 88 % |
-//! | 128 -> 128 at 32^3 | 92 % | 92 % | 84 % |
-//! | 64 -> 64 at 16^3 | 99 % | 98 % | 94 % |
-//! | 512 -> 512 at 8^3 | 93 % | 80 % | 74 % |
-//! | 1 -> 16 at 64^3 | 38 % | 22 % | 25 % |
-//! | 1 -> 64 at 64^3 | 37 % | 16 % | 45 % |
+//! | 64 -> 64 at 64^3 | 111 ms, 92 % | 118 ms, 87 % | 121 ms, 85 % |
+//! | 16 -> 16 at 64^3 | 8.7 ms, 74 % | 8.5 ms, 75 % | 8.6 ms, 75 % |
+//! | 32 -> 32 at 32^3 | 3.6 ms, 90 % | 3.6 ms, 88 % | 3.9 ms, 84 % |
+//! | 128 -> 128 at 32^3 | 54 ms, 94 % | 55 ms, 94 % | 60 ms, 86 % |
+//! | 64 -> 64 at 16^3 | 1.7 ms, 97 % | 1.7 ms, 96 % | 1.7 ms, 92 % |
+//! | 512 -> 512 at 8^3 | 14 ms, 92 % | 17 ms, 79 % | 18 ms, 76 % |
+//! | 1 -> 16 at 64^3 | 1.1 ms, 35 % | 2.0 ms, 20 % | 1.7 ms, 24 % |
+//! | 1 -> 64 at 64^3 | 4.7 ms, 35 % | 10 ms, 16 % | 4.0 ms, 42 % |
+//! | 128 -> 64, transposed 2/2, at 32^3 | 11 ms, 70 % | 16 ms, 46 % | 12 ms, 64 % |
 
 use cellseg_core::{Result, Tape, Tensor};
 use cellseg_kernels::{
-    conv3d::{
-        cases::{Case, LAYERS},
-        conv3d,
-    },
+    conv_transpose3d::{self, conv_transpose3d},
+    conv3d::{self, conv3d},
     simd::{Isa, Lanes, Routine},
 };
 use std::{
@@ -105,42 +104,71 @@ fn filled(dims: &[usize]) -> Result<Tensor> {
     })
 }
 
-/// Forward, data gradient, weight gradient.
-fn times(case: &Case) -> Result<[Best; 3]> {
-    let (x, w, grad) = (filled(&case.x())?, filled(&case.w())?, filled(&case.y())?);
-    let run = |x: &Tensor, w: &Tensor| conv3d(x, w, None, &case.settings);
-    let gradient = |x: &Tensor, w: &Tensor| {
-        let prepare = || {
-            let tape = Tape::new();
-            Ok((run(&x.on(&tape), w)?, tape))
+/// A layer to time.
+struct Layer<'a> {
+    name: String,
+    x: Tensor,
+    w: Tensor,
+    grad: Tensor,
+    flops: f64,
+    run: Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a>,
+}
+
+impl Layer<'_> {
+    /// Forward, data gradient, weight gradient.
+    fn times(&self) -> Result<[Best; 3]> {
+        let gradient = |x: &Tensor, w: &Tensor| {
+            let prepare = || {
+                let tape = Tape::new();
+                Ok(((self.run)(&x.on(&tape), w)?, tape))
+            };
+            best(prepare, |(y, tape)| tape.backward_from(&y, self.grad.clone()).map(|g| drop(black_box(g))))
         };
-        best(prepare, |(y, tape)| tape.backward_from(&y, grad.clone()).map(|g| drop(black_box(g))))
-    };
-    let forward = best(|| Ok(()), |()| run(&x, &w).map(|y| drop(black_box(y))))?;
-    Ok([forward, gradient(&x.clone().trainable(), &w)?, gradient(&x, &w.clone().trainable())?])
+        let (x, w) = (&self.x, &self.w);
+        let forward = best(|| Ok(()), |()| (self.run)(x, w).map(|y| drop(black_box(y))))?;
+        Ok([forward, gradient(&x.clone().trainable(), w)?, gradient(x, &w.clone().trainable())?])
+    }
+}
+
+fn layer<'a>(
+    [x, w, y]: [[usize; 5]; 3],
+    sign: &str,
+    flops: f64,
+    run: impl Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a,
+) -> Result<Layer<'a>> {
+    let name = format!("{x:?} {sign} {w:?}");
+    Ok(Layer { name, x: filled(&x)?, w: filled(&w)?, grad: filled(&y)?, flops, run: Box::new(run) })
 }
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let peak = peak()?;
     println!(
-        "{} threads, {}, peak {:.0} GFLOP/s per core\n\n{:<42} {:>24} {:>24} {:>24}",
+        "{} threads, {}, peak {:.0} GFLOP/s per core\n\n{:<44} {:>24} {:>24} {:>24}",
         rayon::current_num_threads(),
         Isa::best().name(),
         peak / 1e9,
-        "layer",
+        "layer (^T: transposed)",
         "forward",
         "data gradient",
         "weight gradient"
     );
-    for case in LAYERS {
-        let row = format!("{:?} * {:?}", case.x(), case.w());
-        if !words.is_empty() && !words.iter().any(|w| row.contains(w.as_str())) {
+    let plain = conv3d::cases::LAYERS.iter().map(|case| {
+        layer([case.x(), case.w(), case.y()], "*", case.flops(), |x, w| conv3d(x, w, None, &case.settings))
+    });
+    let transposed = conv_transpose3d::cases::LAYERS.iter().map(|case| {
+        layer([case.x(), case.w(), case.y()], "^T", case.flops(), |x, w| {
+            conv_transpose3d(x, w, None, &case.settings)
+        })
+    });
+    for layer in plain.chain(transposed) {
+        let layer = layer?;
+        if !words.is_empty() && !words.iter().any(|w| layer.name.contains(w.as_str())) {
             continue;
         }
-        print!("{row:<42}");
-        for t in times(case)? {
-            let rate = case.flops() / t.processor;
+        print!("{:<44}", layer.name);
+        for t in layer.times()? {
+            let rate = layer.flops / t.processor;
             print!(" {:>7.2} ms {:>5.0} {:>4.0} %", t.wall * 1e3, rate / 1e9, 100.0 * rate / peak);
         }
         println!();

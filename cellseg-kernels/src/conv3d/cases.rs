@@ -3,9 +3,9 @@
 use super::Conv3d;
 use crate::pointwise::Activation;
 
-/// A convolution's shapes and settings.
+/// A convolution's shapes and settings `S`.
 #[derive(Debug, Clone, Copy)]
-pub struct Case {
+pub struct Case<S = Conv3d> {
     /// Volumes in the batch.
     pub batch: usize,
     /// Extents of the input, `(d, h, w)`.
@@ -16,8 +16,8 @@ pub struct Case {
     pub output_channels: usize,
     /// Taps of the kernel per axis.
     pub kernel: [usize; 3],
-    /// Stride, padding, activation.
-    pub settings: Conv3d,
+    /// Stride, padding and so on.
+    pub settings: S,
 }
 
 /// The largest relative l2 error in single precision, forward and gradients.
@@ -39,7 +39,7 @@ const fn cube(size: usize, channels: [usize; 2]) -> Case {
     case(1, [size; 3], channels, [3; 3], [1; 3], [1; 3])
 }
 
-impl Case {
+impl<S> Case<S> {
     /// The shape of the input, `[n, d, h, w, c]`.
     pub fn x(&self) -> [usize; 5] {
         let [d, h, w] = self.size;
@@ -51,7 +51,9 @@ impl Case {
         let [kd, kh, kw] = self.kernel;
         [kd, kh, kw, self.input_channels, self.output_channels]
     }
+}
 
+impl Case {
     /// The shape of the output, `[n, d, h, w, c]`.
     pub fn y(&self) -> [usize; 5] {
         let Conv3d { stride, padding, .. } = self.settings;
@@ -64,13 +66,6 @@ impl Case {
     pub fn flops(&self) -> f64 {
         let products = self.y().iter().chain(&self.kernel).product::<usize>() * self.input_channels;
         2.0 * products as f64
-    }
-
-    /// Bytes of the input, the kernel and the output in single precision.
-    pub fn bytes(&self) -> f64 {
-        let numbers =
-            [self.x(), self.w(), self.y()].iter().map(|s| s.iter().product::<usize>()).sum::<usize>();
-        4.0 * numbers as f64
     }
 }
 

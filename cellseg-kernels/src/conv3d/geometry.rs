@@ -31,6 +31,16 @@ pub(crate) enum Direction {
     ToFine,
 }
 
+impl Direction {
+    /// The direction in which gradients flow.
+    pub(crate) fn reversed(self) -> Self {
+        match self {
+            Direction::ToCoarse => Direction::ToFine,
+            Direction::ToFine => Direction::ToCoarse,
+        }
+    }
+}
+
 /// Outputs at equal distances along an axis that see the same taps, and what they read.
 ///
 /// The output `first + j * step` reads the inputs `start + j * stride + t` with the tap `taps[t]`, where they exist.

@@ -10,15 +10,17 @@
 //! | `direct`, `packed`, `row`, `tile`, `narrow` | sums into voxels: the convolution and its data gradient |
 //! | `weight_gradient`, `strip` | sums into taps |
 //! | `bias_gradient` | sums over voxels |
+//! | `links` | all of them as operations on tensors, shared with the transposed convolution |
 //!
 //! Another algorithm for the sums into voxels (Winograd's, say) has the signature of `direct::sum` and is chosen beside it
-//! in `op`, by a pure function of the problem.
+//! in `links`, by a pure function of the problem.
 
 mod bias_gradient;
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
-pub(crate) mod direct;
+mod direct;
 pub(crate) mod geometry;
+pub(crate) mod links;
 mod narrow;
 mod op;
 mod packed;
@@ -29,9 +31,7 @@ mod strip;
 #[cfg(test)]
 mod tests;
 mod tile;
-pub(crate) mod weight_gradient;
-
-pub(crate) use op::{bias_gradient, check_bias, kernel_extents};
+mod weight_gradient;
 
 use crate::pointwise::{Activation, activate};
 use cellseg_core::{Result, Tensor, apply};

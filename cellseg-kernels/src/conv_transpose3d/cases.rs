@@ -1,26 +1,12 @@
 //! The shapes that tests, gradient checks and benches of the transposed convolution run.
 
 use super::ConvTranspose3d;
+use crate::conv3d;
+
+pub use crate::conv3d::cases::TOLERANCE;
 
 /// A transposed convolution's shapes and settings.
-#[derive(Debug, Clone, Copy)]
-pub struct Case {
-    /// Volumes in the batch.
-    pub batch: usize,
-    /// Extents of the input, `(d, h, w)`.
-    pub size: [usize; 3],
-    /// Channels of the input.
-    pub input_channels: usize,
-    /// Channels of the output.
-    pub output_channels: usize,
-    /// Taps of the kernel per axis.
-    pub kernel: [usize; 3],
-    /// Stride and padding.
-    pub settings: ConvTranspose3d,
-}
-
-/// The largest relative l2 error in single precision, forward and gradients.
-pub const TOLERANCE: f64 = 2e-6;
+pub type Case = conv3d::cases::Case<ConvTranspose3d>;
 
 const fn case(
     batch: usize,
@@ -45,18 +31,6 @@ const fn doubling(size: usize, channels: [usize; 2]) -> Case {
 }
 
 impl Case {
-    /// The shape of the input, `[n, d, h, w, c]`.
-    pub fn x(&self) -> [usize; 5] {
-        let [d, h, w] = self.size;
-        [self.batch, d, h, w, self.input_channels]
-    }
-
-    /// The shape of the kernel, `[kd, kh, kw, in, out]`.
-    pub fn w(&self) -> [usize; 5] {
-        let [kd, kh, kw] = self.kernel;
-        [kd, kh, kw, self.input_channels, self.output_channels]
-    }
-
     /// The shape of the output, `[n, d, h, w, c]`.
     pub fn y(&self) -> [usize; 5] {
         let ConvTranspose3d { stride, padding } = self.settings;
@@ -69,13 +43,6 @@ impl Case {
     pub fn flops(&self) -> f64 {
         let products = self.x().iter().chain(&self.kernel).product::<usize>() * self.output_channels;
         2.0 * products as f64
-    }
-
-    /// Bytes of the input, the kernel and the output in single precision.
-    pub fn bytes(&self) -> f64 {
-        let numbers =
-            [self.x(), self.w(), self.y()].iter().map(|s| s.iter().product::<usize>()).sum::<usize>();
-        4.0 * numbers as f64
     }
 }
 

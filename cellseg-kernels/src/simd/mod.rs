@@ -38,6 +38,8 @@ mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod vector;
 
 pub use isa::{Isa, Routine};
 pub use lanes::Lanes;

@@ -1,0 +1,181 @@
+//! What convolutions and transposed convolutions share as operations: shapes, the forward pass, and gradients.
+
+use super::{
+    bias_gradient::channel_sums,
+    direct::{self, Epilogue, Weights},
+    geometry::{Axis, Direction},
+    weight_gradient::{self, weight_gradient},
+};
+use crate::{pointwise::Activation, simd::Isa};
+use cellseg_core::{Error, Kernel, Real, Result, Shape, Tensor, run};
+use rayon::prelude::*;
+
+/// How an operation links the voxels of its input with those of its output, through the taps of a kernel
+/// `[kd, kh, kw, in, out]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Links {
+    pub(crate) axes: [Axis; 3],
+    pub(crate) direction: Direction,
+}
+
+/// The extents `[n, d, h, w, in]` of volumes and `[kd, kh, kw, in, out]` of a kernel for them.
+pub(crate) fn extents(op: &'static str, x: Shape, w: Shape) -> Result<([usize; 5], [usize; 5])> {
+    let volumes = x.volumes(op)?;
+    let kernel: [usize; 5] = w.dims().try_into().map_err(|_| {
+        Error::argument(op, format!("{w:?} is not a kernel [kd, kh, kw, in, out] with five axes"))
+    })?;
+    if volumes[4] != kernel[3] {
+        return Err(Error::argument(
+            op,
+            format!(
+                "the volumes {x:?} [n, d, h, w, in] have {} channels, the kernel {w:?} [kd, kh, kw, in, out] takes {}",
+                volumes[4], kernel[3]
+            ),
+        ));
+    }
+    Ok((volumes, kernel))
+}
+
+impl Links {
+    /// The output's shape for inputs of these shapes: volumes, kernel, and maybe a bias.
+    pub(crate) fn output(&self, op: &'static str, inputs: &[Shape]) -> Result<Shape> {
+        let channels = inputs[1].channels();
+        if let Some(bias) = inputs.get(2).filter(|b| b.dims() != [channels]) {
+            return Err(Error::argument(
+                op,
+                format!("the bias is {bias:?}, not one number for each of {channels} channels"),
+            ));
+        }
+        let [d, h, w] = self.axes.map(|a| a.outputs(self.direction));
+        Shape::new(&[inputs[0].dims()[0], d, h, w, channels])
+    }
+
+    /// Computes the output from volumes, kernel, and maybe a bias.
+    pub(crate) fn forward<T: Real>(
+        &self,
+        shapes: &[Shape],
+        inputs: &[&[T]],
+        activation: Activation,
+        out: &mut [T],
+    ) {
+        let problem = direct::Problem {
+            batch: shapes[0].dims()[0],
+            axes: self.axes,
+            direction: self.direction,
+            input_channels: shapes[0].channels(),
+            output_channels: shapes[1].channels(),
+        };
+        let weights = Weights { data: inputs[1], transposed: false };
+        let epilogue = Epilogue { bias: inputs.get(2).copied(), activation };
+        direct::sum(Isa::best(), &problem, inputs[0], weights, epilogue, out);
+    }
+
+    /// The gradients of volumes `x`, kernel `w`, and maybe a bias, from the gradient of the sums.
+    pub(crate) fn gradients<const N: usize>(
+        self,
+        x: &Tensor,
+        w: &Tensor,
+        grad: &Tensor,
+        wanted: [bool; N],
+    ) -> Result<[Option<Tensor>; N]> {
+        let mut grads = [const { None }; N];
+        for (i, slot) in grads.iter_mut().enumerate().filter(|(i, _)| wanted[*i]) {
+            let (computed, ()) = match i {
+                0 => run(&DataGradient { links: self, x: x.shape() }, [w.into(), grad.into()]),
+                1 => run(&WeightGradient { links: self, w: w.shape() }, [x.into(), grad.into()]),
+                _ => run(&BiasGradient, [grad.into()]),
+            }?;
+            *slot = Some(computed);
+        }
+        Ok(grads)
+    }
+}
+
+/// The gradient with respect to the volumes, from the kernel and the gradient of the output.
+#[derive(Clone)]
+struct DataGradient {
+    links: Links,
+    x: Shape,
+}
+
+impl Kernel<2> for DataGradient {
+    const NAME: &'static str = "data gradient of a convolution";
+    type Aux = ();
+
+    fn shape(&self, _: [Shape; 2]) -> Result<Shape> {
+        Ok(self.x)
+    }
+
+    fn cpu<T: Real>(&self, shapes: [Shape; 2], [w, grad]: [&[T]; 2], out: &mut [T], _: bool) -> Result<()> {
+        let problem = direct::Problem {
+            batch: self.x.dims()[0],
+            axes: self.links.axes,
+            direction: self.links.direction.reversed(),
+            input_channels: shapes[1].channels(),
+            output_channels: self.x.channels(),
+        };
+        let weights = Weights { data: w, transposed: true };
+        let epilogue = Epilogue { bias: None, activation: Activation::None };
+        direct::sum(Isa::best(), &problem, grad, weights, epilogue, out);
+        Ok(())
+    }
+}
+
+/// The gradient with respect to the kernel, from the volumes and the gradient of the output.
+#[derive(Clone)]
+struct WeightGradient {
+    links: Links,
+    w: Shape,
+}
+
+impl Kernel<2> for WeightGradient {
+    const NAME: &'static str = "weight gradient of a convolution";
+    type Aux = ();
+
+    fn shape(&self, _: [Shape; 2]) -> Result<Shape> {
+        Ok(self.w)
+    }
+
+    fn cpu<T: Real>(&self, shapes: [Shape; 2], [x, grad]: [&[T]; 2], out: &mut [T], _: bool) -> Result<()> {
+        let (batch, [inputs, outputs]) = (shapes[0].dims()[0], shapes.map(|s| s.channels()));
+        let problem = |fine_channels, coarse_channels| weight_gradient::Problem {
+            batch,
+            axes: self.links.axes,
+            fine_channels,
+            coarse_channels,
+        };
+        match self.links.direction {
+            Direction::ToCoarse => weight_gradient(Isa::best(), &problem(inputs, outputs), x, grad, out),
+            Direction::ToFine => {
+                // Of each tap, `[out, in]`.
+                let mut taps = vec![T::zero(); out.len()];
+                weight_gradient(Isa::best(), &problem(outputs, inputs), grad, x, &mut taps);
+                let size = (inputs * outputs).max(1);
+                out.par_chunks_mut(size).zip(taps.par_chunks(size)).for_each(|(out, tap)| {
+                    for (i, out) in out.chunks_exact_mut(outputs).enumerate() {
+                        out.iter_mut().zip(tap[i..].iter().step_by(inputs)).for_each(|(o, x)| *o = *x);
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The gradient with respect to the bias, from the gradient of the output.
+#[derive(Clone)]
+struct BiasGradient;
+
+impl Kernel<1> for BiasGradient {
+    const NAME: &'static str = "bias gradient of a convolution";
+    type Aux = ();
+
+    fn shape(&self, [grad]: [Shape; 1]) -> Result<Shape> {
+        Shape::new(&[grad.channels()])
+    }
+
+    fn cpu<T: Real>(&self, _: [Shape; 1], [grad]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
+        channel_sums(Isa::best(), grad, out);
+        Ok(())
+    }
+}
