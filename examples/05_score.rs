@@ -8,8 +8,10 @@
 use cellseg::{
     Error, Evaluation,
     io::synth::{SynthOptions, generate},
-    post::{Connectivity, InstanceOptions, Method, OtsuRule, Spacing, WatershedSeeds, components, instances,
-        mask_above, otsu},
+    post::{
+        Connectivity, InstanceOptions, Method, OtsuRule, Spacing, WatershedSeeds, components, instances,
+        mask_above, otsu,
+    },
 };
 
 fn main() -> Result<(), Error> {
@@ -40,6 +42,9 @@ fn show(name: &str, e: &Evaluation) {
     println!("\n{name}: {} cells where there are {}, Dice {:.3}", e.predicted_cells, e.true_cells, e.dice);
     println!("  IoU of a match      F1   precision  recall   panoptic quality");
     for s in e.cells.iter().filter(|s| [0.3, 0.5, 0.7].contains(&s.iou)) {
-        println!("  {:13.1}   {:.3}       {:.3}   {:.3}              {:.3}", s.iou, s.f1, s.precision, s.recall, s.panoptic_quality);
+        println!(
+            "  {:13.1}   {:.3}       {:.3}   {:.3}              {:.3}",
+            s.iou, s.f1, s.precision, s.recall, s.panoptic_quality
+        );
     }
 }

@@ -48,7 +48,8 @@ fn main() -> Result<(), Error> {
 
     // 4. Everything is written to files.
     let folder = Path::new("quickstart");
-    std::fs::create_dir_all(folder).map_err(|e| Error::usage(format!("cannot make {}: {e}", folder.display())))?;
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Error::usage(format!("cannot make {}: {e}", folder.display())))?;
     let [labels, table, picture] = ["labels.tif", "cells.csv", "overlay.png"].map(|name| folder.join(name));
     write_labels(&labels, &found.labels, Overwrite::Replace)?;
     found.write_table(&table, &volume, Overwrite::Replace)?;
