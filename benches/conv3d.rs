@@ -104,6 +104,9 @@ fn filled(dims: &[usize]) -> Result<Tensor> {
     })
 }
 
+/// An operation on volumes and a kernel.
+type Computation<'a> = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a>;
+
 /// A layer to time.
 struct Layer<'a> {
     name: String,
@@ -111,7 +114,7 @@ struct Layer<'a> {
     w: Tensor,
     grad: Tensor,
     flops: f64,
-    run: Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a>,
+    run: Computation<'a>,
 }
 
 impl Layer<'_> {

@@ -5,7 +5,10 @@
 //!     cargo run --release --example 01_tensor_and_gradient
 
 use cellseg::core::{Result, Rng, Tape, Tensor};
-use cellseg::kernels::{add, broadcast_to, mse, mul};
+use cellseg::kernels::{
+    loss::mse,
+    pointwise::{add, broadcast_to, mul},
+};
 
 fn main() -> Result<()> {
     // A tensor is an array of numbers on a device: immutable, cheap to clone. Its shape is known at run time.

@@ -82,7 +82,7 @@ fn softplus<'a>(x: impl Into<Cow<'a, Tensor>>) -> Result<Tensor> {
 fn main() -> Result<()> {
     let x = Tensor::from_slice(&[-2.0f32, 0.0, 2.0], &[3])?.trainable();
     let tape = Tape::new();
-    let y = softplus(&x.on(&tape))?;
+    let y = softplus(x.on(&tape))?;
     println!("softplus(-2, 0, 2) = {:.4?}", y.to_vec::<f32>()?);
     let grads = tape.backward_from(&y, Tensor::full(1.0f32, &[3])?)?;
     println!("its derivative     = {:.4?}", grads.get(&x).map(|g| g.to_vec::<f32>()).transpose()?);
