@@ -32,7 +32,7 @@ fn percentiles_are_those_of_numpy_and_what_lies_beyond_is_clipped() {
 #[test]
 fn local_contrast_takes_away_background_and_attenuation() {
     // The same spots everywhere, dimmer with depth on a slope of background.
-    let spot = |z: usize, y: usize, x: usize| (z / 2 + y / 2 + x / 2) % 2 == 0;
+    let spot = |z: usize, y: usize, x: usize| (z / 2 + y / 2 + x / 2).is_multiple_of(2);
     let volume = Array3::from_shape_fn((48, 40, 40), |(z, y, x)| {
         let light = (-(z as f32) / 40.0).exp();
         light * (if spot(z, y, x) { 100.0 } else { 0.0 }) + y as f32

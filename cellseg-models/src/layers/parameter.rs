@@ -17,7 +17,7 @@ pub enum Layout {
 
 impl Layout {
     /// For each axis here, its position in PyTorch.
-    fn from_pytorch(self) -> Option<[usize; 5]> {
+    fn pytorch_axes(self) -> Option<[usize; 5]> {
         match self {
             Layout::Plain => None,
             Layout::Conv => Some([2, 3, 4, 1, 0]),
@@ -70,7 +70,7 @@ impl Parameter {
     pub fn pytorch_dims(&self) -> Vec<usize> {
         let dims = self.value.shape();
         let mut out = dims.dims().to_vec();
-        if let Some(axes) = self.layout.from_pytorch() {
+        if let Some(axes) = self.layout.pytorch_axes() {
             for (here, there) in axes.into_iter().enumerate() {
                 out[there] = dims.dims()[here];
             }
@@ -84,7 +84,7 @@ impl Parameter {
     /// Where the tensor does not hold `f32`.
     pub fn export(&self, like: &Tensor) -> Result<ArrayD<f32>> {
         let array = like.to_ndarray::<f32>()?;
-        let Some(axes) = self.layout.from_pytorch() else { return Ok(array) };
+        let Some(axes) = self.layout.pytorch_axes() else { return Ok(array) };
         let mut back = [0; 5];
         for (here, there) in axes.into_iter().enumerate() {
             back[there] = here;
@@ -98,7 +98,7 @@ impl Parameter {
     /// # Errors
     /// Memory that could not be had.
     pub fn import(&self, array: ArrayViewD<'_, f32>) -> Result<Tensor> {
-        let array = match self.layout.from_pytorch() {
+        let array = match self.layout.pytorch_axes() {
             Some(axes) => array.permuted_axes(IxDyn(&axes)),
             None => array,
         };
