@@ -6,15 +6,15 @@
 use ndarray::{Array3, ArrayView3, Axis, Zip, s};
 use rayon::prelude::*;
 
-/// The local standard deviation counts as at least this share of its mean over the volume: where there is nothing to
-/// be seen, noise is not blown up to the size of a signal.
-const LEAST_DEVIATION: f32 = 0.1;
+/// This share of the standard deviation's mean over the volume is added to the local one: where there is nothing to be
+/// seen, noise is not blown up to the size of a signal.
+const TYPICAL_SHARE: f32 = 1.0;
 
 /// Local mean and standard deviation of a volume, on a coarse grid.
 #[derive(Debug, Clone)]
 pub(super) struct LocalContrast {
     mean: Array3<f32>,
-    /// One over the standard deviation, which has a floor.
+    /// One over the standard deviation and what is added to it.
     inverse: Array3<f32>,
     /// Voxels of a block along each axis.
     block: [usize; 3],
@@ -52,11 +52,11 @@ impl LocalContrast {
         }
         let mut deviation = square;
         Zip::from(&mut deviation).and(&mean).for_each(|q, m| *q = (*q - m * m).max(0.0).sqrt());
-        let least = deviation.mean().unwrap_or(0.0) * f64::from(LEAST_DEVIATION);
-        let typical = if least > 0.0 { least } else { 1.0 };
+        let typical = deviation.mean().unwrap_or(0.0) * f64::from(TYPICAL_SHARE);
+        let added = if typical > 0.0 { typical } else { 1.0 };
         LocalContrast {
             mean: mean.mapv(|x| x as f32),
-            inverse: deviation.mapv(|x| (1.0 / (x + typical)) as f32),
+            inverse: deviation.mapv(|x| (1.0 / (x + added)) as f32),
             block,
         }
     }

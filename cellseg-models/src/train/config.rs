@@ -39,6 +39,14 @@ pub struct TrainConfig {
     pub reconstruction: Reconstruction,
     /// The weight of that judgement.
     pub balance: Balance,
+    /// What the decoder's output is multiplied by before it is compared with the image from 0 to 100. With 100 the
+    /// decoder paints from 0 to 1, which its weights reach within tens of steps of the default learning rate; with 1, as
+    /// in CellSeg3D, the last bias alone needs thousands.
+    pub decoder_gain: f64,
+    /// Steps at the start in which the classes are also asked to be ordered by brightness, with a weight that falls from 2
+    /// to 0. SoftNCuts is content with any compact classes, halves of the volume among them; this starts it among classes
+    /// that follow the stain. 0 does without, as CellSeg3D does.
+    pub warm_up: u64,
     /// The optimiser's step size (Adam; Kingma & Ba, 2015) at the start.
     pub learning_rate: f64,
     /// The share of it that is left at the end; it falls along half a cosine. 1 keeps it constant.
@@ -137,7 +145,7 @@ impl Default for TrainConfig {
         TrainConfig {
             network: WNet3dConfig::small(),
             seed: 0,
-            steps: 150,
+            steps: 200,
             batch: 1,
             patch: [32; 3],
             flips: true,
@@ -147,7 +155,9 @@ impl Default for TrainConfig {
             n_cuts: NCuts::default(),
             n_cuts_weight: 1.0,
             reconstruction: Reconstruction::Mse,
-            balance: Balance::Auto { share: 0.1 },
+            balance: Balance::Auto { share: 2.0 },
+            decoder_gain: 100.0,
+            warm_up: 100,
             learning_rate: 1e-3,
             final_learning_rate: 0.05,
             weight_decay: 0.0,
@@ -176,6 +186,8 @@ impl TrainConfig {
             n_cuts: NCuts { sigma_intensity: 1.0, ..NCuts::default() },
             n_cuts_weight: 0.5,
             balance: Balance::Fixed { weight: 0.005 },
+            decoder_gain: 1.0,
+            warm_up: 0,
             learning_rate: 2e-5,
             final_learning_rate: 1.0,
             clip_norm: 0.0,
@@ -186,6 +198,11 @@ impl TrainConfig {
     /// How a network that was trained so is to be used.
     pub fn inference(&self) -> Inference {
         Inference { windows: self.windows, normalisation: self.normalisation, ..Inference::default() }
+    }
+
+    /// The weight of the classes' order in a step, counted from 0.
+    pub(super) fn warm_up_at(&self, step: u64) -> f64 {
+        if step < self.warm_up { 2.0 * (1.0 - step as f64 / self.warm_up as f64) } else { 0.0 }
     }
 
     /// The learning rate of a step, counted from 0.
@@ -223,6 +240,7 @@ impl TrainConfig {
         }
         let positive = [
             ("learning_rate", self.learning_rate),
+            ("decoder_gain", self.decoder_gain),
             ("n_cuts.sigma_intensity", self.n_cuts.sigma_intensity),
             ("n_cuts.sigma_space", self.n_cuts.sigma_space),
         ];

@@ -3,7 +3,7 @@
 use super::config::{Balance, Reconstruction, TrainConfig};
 use crate::{Result, WNet3d, intensity::FULL_SCALE, wnet3d::PassMode};
 use cellseg_core::Tensor;
-use cellseg_kernels::{loss, pointwise, soft_ncuts::soft_ncuts};
+use cellseg_kernels::{loss, pointwise, reduce, soft_ncuts::soft_ncuts};
 
 /// The losses of one step.
 pub(super) struct Losses {
@@ -12,16 +12,26 @@ pub(super) struct Losses {
     pub(super) total: Tensor,
 }
 
-/// The losses of the patches `x`, `[n, d, h, w, 1]` from 0 to 100, recorded where `x` is on a tape.
-pub(super) fn losses(network: &WNet3d, x: &Tensor, config: &TrainConfig, mode: &PassMode) -> Result<Losses> {
+/// The losses of the patches `x`, `[n, d, h, w, 1]` from 0 to 100, recorded where `x` is on a tape. `warm_up` is the weight
+/// of the order of the classes in this step.
+pub(super) fn losses(
+    network: &WNet3d,
+    x: &Tensor,
+    config: &TrainConfig,
+    mode: &PassMode,
+    warm_up: f64,
+) -> Result<Losses> {
     let classes = network.classes(x, mode)?;
     let n_cuts = soft_ncuts(&classes, x, &config.n_cuts.settings())?;
     let painted = network.reconstruction(&classes, mode)?;
     let image = x.detached();
     let (reconstruction, grey) = match config.reconstruction {
-        Reconstruction::Mse => (loss::mse(&painted, &image)?, variance(image.as_slice()?)),
+        Reconstruction::Mse => {
+            let painted = pointwise::scale(painted, config.decoder_gain)?;
+            (loss::mse(&painted, &image)?, variance(image.as_slice()?))
+        }
         Reconstruction::Bce => {
-            let image = pointwise::scale(image, 1.0 / f64::from(FULL_SCALE))?;
+            let image = pointwise::scale(&image, 1.0 / f64::from(FULL_SCALE))?;
             (loss::bce_with_logits(&painted, &image)?, entropy(image.as_slice()?))
         }
     };
@@ -31,11 +41,28 @@ pub(super) fn losses(network: &WNet3d, x: &Tensor, config: &TrainConfig, mode: &
         Balance::Auto { .. } => 0.0,
         Balance::Fixed { weight } => weight,
     };
-    let total = pointwise::add(
+    let mut total = pointwise::add(
         pointwise::scale(&n_cuts, config.n_cuts_weight)?,
         pointwise::scale(&reconstruction, weight)?,
     )?;
+    if warm_up > 0.0 {
+        total = pointwise::add(total, pointwise::scale(disorder(&classes, &image)?, warm_up)?)?;
+    }
     Ok(Losses { n_cuts, reconstruction, total })
+}
+
+/// How far the classes are from being ordered by brightness: with classes numbered from 0 to 1, the mean squared error of
+/// the expected class against the image from 0 to 1, as a share of the image's variance.
+fn disorder(classes: &Tensor, image: &Tensor) -> Result<Tensor> {
+    let k = classes.shape().channels();
+    let numbers: Vec<f32> = (0..k).map(|i| i as f32 / (k - 1) as f32).collect();
+    let numbers =
+        pointwise::broadcast_to(&Tensor::from_slice(&numbers, &[1, 1, 1, 1, k])?, classes.shape().dims())?;
+    let expected = reduce::sum_axes(&pointwise::mul(classes, numbers)?, &[4], true)?;
+    let image = pointwise::scale(image, 1.0 / f64::from(FULL_SCALE))?;
+    let error = loss::mse(&expected, &image)?;
+    let grey = variance(image.as_slice()?);
+    Ok(pointwise::scale(error, if grey > 0.0 { 1.0 / grey } else { 0.0 })?)
 }
 
 fn mean(xs: &[f32]) -> f64 {

@@ -163,7 +163,7 @@ impl<'v, 'l> Trainer<'v, 'l> {
         let mode =
             PassMode { dropout_key: Some(rng.stream(DROPOUT).seed()), checkpoint: self.config.recompute };
         let tape = Tape::new();
-        let losses = losses(&self.network, &x.on(&tape), &self.config, &mode)?;
+        let losses = losses(&self.network, &x.on(&tape), &self.config, &mode, self.config.warm_up_at(step))?;
         let learning_rate = self.config.learning_rate_at(step);
         let finite = |loss, value: f64| {
             let diverged = Error::Diverged { loss, value, step: step + 1, learning_rate };

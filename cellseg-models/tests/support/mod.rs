@@ -6,22 +6,22 @@ use ndarray::{Array3, Array4, ArrayD, IxDyn};
 use std::path::PathBuf;
 
 /// The path of a fixture.
-pub fn path(name: &str) -> PathBuf {
+pub(crate) fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// A stored array.
-pub fn array(name: &str) -> ArrayD<f32> {
+pub(crate) fn array(name: &str) -> ArrayD<f32> {
     ndarray_npy::read_npy(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 /// Stored facts.
-pub fn facts(name: &str) -> serde_json::Value {
+pub(crate) fn facts(name: &str) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap()
 }
 
 /// `n` numbers in [0, 1) from SplitMix64 (Steele, Lea & Flood, 2014), seeded with the FNV-1a hash of the name.
-pub fn splitmix(name: &str, n: usize) -> Vec<f64> {
+pub(crate) fn splitmix(name: &str, n: usize) -> Vec<f64> {
     let seed =
         name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3));
     (1..=n as u64)
@@ -35,7 +35,7 @@ pub fn splitmix(name: &str, n: usize) -> Vec<f64> {
 }
 
 /// Weights that depend on their names only, in the shapes of `net`: as `fill` in the script makes them.
-pub fn filled(net: &WNet3d) -> State {
+pub(crate) fn filled(net: &WNet3d) -> State {
     let mut state = net.state().unwrap();
     for (name, array) in &mut state {
         let axis = usize::from(name.contains("conv_trans"));
@@ -49,7 +49,7 @@ pub fn filled(net: &WNet3d) -> State {
 }
 
 /// Blobs and noise, 0 to 100: as `image` in the script makes them.
-pub fn image(name: &str, dims: [usize; 3]) -> Array3<f32> {
+pub(crate) fn image(name: &str, dims: [usize; 3]) -> Array3<f32> {
     let noise = splitmix(name, dims.iter().product());
     Array3::from_shape_fn(dims, |(z, y, x)| {
         let wave = ((0.7 * z as f64).sin() + (0.5 * y as f64).sin() + (0.9 * x as f64).sin() + 3.0) / 6.0;
@@ -58,13 +58,16 @@ pub fn image(name: &str, dims: [usize; 3]) -> Array3<f32> {
 }
 
 /// `[c, d, h, w]` of the first of `[n, d, h, w, c]`.
-pub fn channels_first(t: &cellseg_core::Tensor) -> Array4<f32> {
+pub(crate) fn channels_first(t: &cellseg_core::Tensor) -> Array4<f32> {
     let a = t.to_ndarray::<f32>().unwrap().into_dimensionality::<ndarray::Ix5>().unwrap();
     a.index_axis_move(ndarray::Axis(0), 0).permuted_axes([3, 0, 1, 2]).as_standard_layout().into_owned()
 }
 
 /// The largest difference, as a share of the largest number.
-pub fn difference<'a>(a: impl IntoIterator<Item = &'a f32>, b: impl IntoIterator<Item = &'a f32>) -> f64 {
+pub(crate) fn difference<'a>(
+    a: impl IntoIterator<Item = &'a f32>,
+    b: impl IntoIterator<Item = &'a f32>,
+) -> f64 {
     let (mut worst, mut largest) = (0f64, 0f64);
     let (mut a, mut b) = (a.into_iter(), b.into_iter());
     loop {
