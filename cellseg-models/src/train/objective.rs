@@ -92,4 +92,17 @@ mod tests {
         assert!((entropy(&[0.0, 1.0]) - std::f64::consts::LN_2).abs() < 1e-12);
         assert_eq!((variance(&[3.0; 4]), entropy(&[0.0; 4])), (0.0, 0.0));
     }
+
+    #[test]
+    fn classes_in_the_order_of_brightness_have_no_disorder_and_the_reverse_has_most() {
+        let image = Tensor::from_slice(&[0.0f32, 0.0, 50.0, 100.0], &[1, 1, 1, 4, 1]).unwrap();
+        let of = |sure: [usize; 4]| {
+            let p: Vec<f32> =
+                sure.iter().flat_map(|&k| (0..3).map(move |i| f32::from(u8::from(i == k)))).collect();
+            disorder(&Tensor::from_slice(&p, &[1, 1, 1, 4, 3]).unwrap(), &image).unwrap().item().unwrap()
+        };
+        assert_eq!(of([0, 0, 1, 2]), 0.0);
+        // Errors 1, 1, 0 and -1 against a variance of 0.171875.
+        assert!((of([2, 2, 1, 0]) - 0.75 / 0.171875).abs() < 1e-5);
+    }
 }
