@@ -142,6 +142,7 @@ fn predictions_are_maps_of_all_classes() {
     let difference = |m: &ndarray::Array4<f32>, k: usize| m[[k, 8, 16, 16]];
     let p = 1.0 / (1.0 + (difference(&logits, 1) - difference(&logits, 0)).exp());
     assert!((p - maps[[0, 8, 16, 16]]).abs() < 1e-5);
+    bench.fail("predict v.tif --model wnet3d -w w.safetensors -o p.tif", &["p.tif", ".npy"]);
     let report = json(
         &bench.succeed("predict v.tif --model wnet3d -w w.safetensors -o r.npy --reconstruction --json"),
     );

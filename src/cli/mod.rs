@@ -85,12 +85,8 @@ pub(crate) fn main() -> ExitCode {
         Ok(Outcome::Partly) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(e) => {
+            // Every message holds what it knows of its cause.
             eprintln!("error: {e}");
-            let mut cause = std::error::Error::source(&e);
-            while let Some(e) = cause {
-                eprintln!("  because: {e}");
-                cause = e.source();
-            }
             ExitCode::FAILURE
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Common, Outcome, Result, interrupt, progress, segment::Bar};
 use cellseg::{
+    Error,
     core::Tensor,
     io::{Volume, read_volume, write_npy},
     models::{
@@ -57,6 +58,12 @@ struct Report {
 }
 
 pub(super) fn run(args: Args) -> Result<Outcome> {
+    if !args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) {
+        return Err(Error::usage(format!(
+            "{}: maps of all classes are written as a NumPy file; give a name that ends in .npy",
+            args.output.display()
+        )));
+    }
     args.common.refuse_existing([&*args.output])?;
     let Model::Wnet3d = args.model;
     let (network, inference) = read_network(&args.weights)?;
