@@ -26,11 +26,6 @@ impl Kernel<1> for Softplus {
         Ok(x)
     }
 
-    fn cpu<T: Real>(&self, _: [Shape; 1], [x]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
-        out.copy_from_slice(x);
-        self.cpu_in_place([Shape::scalar()], [x], out, false)
-    }
-
     fn cpu_in_place<T: Real>(&self, _: [Shape; 1], _: [&[T]; 1], data: &mut [T], _: bool) -> Result<()> {
         for x in data {
             // max(x, 0) + ln(1 + exp(-|x|)) does not overflow where x is large.

@@ -28,17 +28,24 @@ pub trait Kernel<const N: usize>: Clone + Send + 'static {
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape>;
 
     /// Computes every element of `out` on the CPU. `recording` says whether a gradient will be asked for: only then is
-    /// `Aux` needed in full.
+    /// `Aux` needed in full. A kernel that works in place need not write this method: the first input is then copied to
+    /// `out`, and [`Kernel::cpu_in_place`] does the rest.
     ///
     /// # Errors
     /// Memory for [`Kernel::Aux`] that could not be had.
     fn cpu<T: Real>(
         &self,
         shapes: [Shape; N],
-        inputs: [&[T]; N],
+        mut inputs: [&[T]; N],
         out: &mut [T],
         recording: bool,
-    ) -> Result<Self::Aux>;
+    ) -> Result<Self::Aux> {
+        if let Some(first) = inputs.first_mut().filter(|first| Self::IN_PLACE && first.len() == out.len()) {
+            out.copy_from_slice(first);
+            *first = &[];
+        }
+        self.cpu_in_place(shapes, inputs, out, recording)
+    }
 
     /// The same where `data` holds the first input before and the output after; `inputs[0]` is empty. Called only where
     /// [`Kernel::IN_PLACE`] is true.

@@ -93,11 +93,6 @@ impl Kernel<2> for ActivationGradient {
         Ok(grad)
     }
 
-    fn cpu<T: Real>(&self, shapes: [Shape; 2], [grad, y]: [&[T]; 2], out: &mut [T], r: bool) -> Result<()> {
-        out.copy_from_slice(grad);
-        self.cpu_in_place(shapes, [&[], y], out, r)
-    }
-
     fn cpu_in_place<T: Real>(&self, _: [Shape; 2], [_, y]: [&[T]; 2], grad: &mut [T], _: bool) -> Result<()> {
         chunks::each(grad, 1, |at, grad| self.0.gradient_all(grad, &y[at..]));
         Ok(())

@@ -220,17 +220,6 @@ impl Kernel<4> for ApproximateGradient {
         Ok(weighted)
     }
 
-    fn cpu<T: Real>(
-        &self,
-        shapes: [Shape; 4],
-        inputs: [&[T]; 4],
-        out: &mut [T],
-        recording: bool,
-    ) -> Result<()> {
-        out.copy_from_slice(inputs[0]);
-        self.cpu_in_place(shapes, inputs, out, recording)
-    }
-
     fn cpu_in_place<T: Real>(
         &self,
         [_, probabilities, image, _]: [Shape; 4],

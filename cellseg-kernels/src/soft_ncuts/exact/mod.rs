@@ -173,17 +173,6 @@ impl Kernel<3> for ExactGradient {
         Ok(within)
     }
 
-    fn cpu<T: Real>(
-        &self,
-        shapes: [Shape; 3],
-        inputs: [&[T]; 3],
-        out: &mut [T],
-        recording: bool,
-    ) -> Result<()> {
-        out.copy_from_slice(inputs[0]);
-        self.cpu_in_place(shapes, inputs, out, recording)
-    }
-
     fn cpu_in_place<T: Real>(
         &self,
         [within, ..]: [Shape; 3],
