@@ -214,6 +214,11 @@ fn bad_volumes_are_errors_that_say_what_is_wrong() {
         fs::remove_file(bench.path("other.run.toml")).ok();
     }
     bench.fail("stats nan.npy -o t.csv", &["nan.npy"]);
+    // What a file holds can be told of any volume, even of one that nothing else can be done with.
+    assert!(bench.succeed("info nan.npy").contains("not finite: 1 voxels"));
+    bench.volume("blank.npy", Array3::from_elem((2, 4, 4), f32::NAN));
+    assert!(bench.succeed("info blank.npy").contains("not finite: 32 voxels"));
+    bench.fail("info empty.npy", &["empty.npy"]);
     write_labels(
         bench.path("small.tif"),
         &Volume::new(Array3::from_elem((2, 4, 4), 1u32), ""),

@@ -1,7 +1,7 @@
 //! `cellseg info`: what a volume or weight file holds.
 
 use super::{Common, Outcome, Result};
-use cellseg::io::{Weights, inspect, read_volume};
+use cellseg::io::{VolumeInfo, Weights, inspect, read_volume};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ enum Report {
 pub(super) fn run(args: Args) -> Result<Outcome> {
     // What cannot be a volume may be weights; if it is neither, the reason why it is no volume is what helps.
     let report = match inspect(&args.file) {
-        Ok(_) => volume(&args.file)?,
+        Ok(header) => volume(&args.file, header)?,
         Err(no_volume) => match Weights::open(&args.file) {
             Ok(w) => weights(w),
             Err(no_weights) if names_weights(&args.file) => return Err(no_weights.into()),
@@ -58,19 +58,19 @@ fn names_weights(path: &Path) -> bool {
     path.extension().is_some_and(|e| ["pth", "pt", "safetensors"].iter().any(|w| e.eq_ignore_ascii_case(w)))
 }
 
-fn volume(path: &Path) -> Result<Report> {
-    let info = inspect(path)?;
+fn volume(path: &Path, header: VolumeInfo) -> Result<Report> {
     let volume = read_volume(path)?;
     let mut finite: Vec<f32> = volume.data.iter().copied().filter(|v| v.is_finite()).collect();
     finite.sort_by(f32::total_cmp);
-    let at =
-        |p: f64| finite.get((p * (finite.len() - 1) as f64).round() as usize).copied().unwrap_or(f32::NAN);
+    let at = |p: f64| {
+        finite.get((p * finite.len().saturating_sub(1) as f64).round() as usize).copied().unwrap_or(f32::NAN)
+    };
     let sum: f64 = finite.iter().map(|&v| f64::from(v)).sum();
     Ok(Report::Volume {
-        format: format!("{:?}", info.format),
-        dtype: info.dtype.name(),
-        shape: info.shape,
-        spacing_um: info.spacing.map(|s| s.zyx()),
+        format: format!("{:?}", header.format),
+        dtype: header.dtype.name(),
+        shape: header.shape,
+        spacing_um: header.spacing.map(|s| s.zyx()),
         minimum: at(0.0),
         maximum: at(1.0),
         mean: sum / finite.len() as f64,
