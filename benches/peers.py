@@ -1,0 +1,164 @@
+"""The cases of `race.py` in PyTorch, built from their descriptions: inputs bit by bit the same, layouts PyTorch's own."""
+
+import importlib.util
+import logging
+import math
+import os
+import sys
+import types
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+NAME = f"PyTorch {torch.__version__.split('+')[0]}"
+
+
+def set_threads(n):
+    torch.set_num_threads(n)
+
+
+def noise(dims, seed):
+    """`inputs.rs`: numbers between -1/2 and 1/2."""
+    z = np.arange(math.prod(dims), dtype=np.uint32) + np.uint32(seed * 0x9E3779B9 & 0xFFFFFFFF)
+    z = (z ^ (z >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    z = (z ^ (z >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    z = (z ^ (z >> np.uint32(16))) >> np.uint32(8)
+    return torch.from_numpy((z.astype(np.float32) / np.float32(1 << 24) - np.float32(0.5)).reshape(dims))
+
+
+def channels_first(t):
+    return t.movedim(-1, 1).contiguous()
+
+
+def channels_last(t):
+    return t.movedim(1, -1).contiguous()
+
+
+def gradient(y, inputs, grad):
+    return torch.autograd.grad(y, inputs, grad, retain_graph=True)
+
+
+def convolution(what, dtype):
+    """Returns what is timed, and how its result is laid out here."""
+    transposed = what["operation"] == "conv_transpose3d"
+    x, w, g = (noise(what[name], seed).to(dtype) for name, seed in (("x", 1), ("w", 2), ("y", 3)))
+    # [kd, kh, kw, in, out] to PyTorch's order.
+    order, back = ((3, 4, 0, 1, 2), (2, 3, 4, 0, 1)) if transposed else ((4, 3, 0, 1, 2), (2, 3, 4, 1, 0))
+    x, w, g = channels_first(x), w.permute(order).contiguous(), channels_first(g)
+    function = F.conv_transpose3d if transposed else F.conv3d
+    forward = lambda: function(x, w, None, what["stride"], what["padding"])
+    if what["pass"] == "forward":
+        return lambda: torch.no_grad()(forward)(), channels_last
+    data = what["pass"] == "data gradient"
+    wanted = (x if data else w).requires_grad_()
+    y = forward()
+    return lambda: gradient(y, wanted, g)[0], channels_last if data else lambda t: t.permute(back).contiguous()
+
+
+def cellseg3d_loss():
+    """CellSeg3D's own class, its file unmodified: of the package it needs only a logger."""
+    root = os.environ.get("CELLSEG3D")
+    if root is None:
+        return None
+    package, utils = types.ModuleType("napari_cellseg3d"), types.ModuleType("napari_cellseg3d.utils")
+    utils.LOGGER, utils.remap_image = logging.getLogger(), None
+    sys.modules.setdefault("napari_cellseg3d", package)
+    sys.modules.setdefault("napari_cellseg3d.utils", utils)
+    path = os.path.join(root, "napari_cellseg3d/code_models/models/wnet/soft_Ncuts.py")
+    spec = importlib.util.spec_from_file_location("soft_ncuts", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SoftNCutsLoss
+
+
+def soft_ncuts(what, dtype):
+    loss_class = cellseg3d_loss()
+    if loss_class is None:
+        return None, None
+    p = torch.softmax(4 * noise(what["probabilities"], 1), -1)
+    image = noise(what["image"], 2) + 0.5
+    p, image = channels_first(p), channels_first(image)
+    loss = loss_class(what["image"][1:4], "cpu", what["sigma_intensity"], what["sigma_space"], what["radius"])
+    if what["pass"] == "forward":
+        return lambda: torch.no_grad()(loss)(p, image), None
+    p.requires_grad_()
+    return lambda: torch.autograd.grad(loss(p, image), p)[0], None
+
+
+def block(*layers):
+    return torch.nn.Sequential(*layers)
+
+
+def double(cin, cout, split, dropout):
+    """Twice convolution, ReLU, dropout, group norm; `split` convolutions are one of 3^3 and one of 1^3 voxels."""
+    layers = []
+    for a, b in ((cin, cout), (cout, cout)):
+        conv = [torch.nn.Conv3d(a, a, 3, padding=1), torch.nn.Conv3d(a, b, 1)] if split else [torch.nn.Conv3d(a, b, 3, padding=1)]
+        layers += [*conv, torch.nn.ReLU(), torch.nn.Dropout(dropout), torch.nn.GroupNorm(4, b)]
+    return block(*layers)
+
+
+class UNet(torch.nn.Module):
+    """One of the two U-Nets of WNet3D (Achard et al., eLife 2025)."""
+
+    def __init__(self, cin, cout, w, dropout=0.65):
+        super().__init__()
+        self.first = double(cin, w, False, dropout)
+        self.down = torch.nn.ModuleList(double(w << i, w << i + 1, True, dropout) for i in range(3))
+        self.up = torch.nn.ModuleList(torch.nn.ConvTranspose3d(w << i + 1, w << i, 2, 2) for i in range(3))
+        self.joined = torch.nn.ModuleList(double(w << i + 1, w << i, i > 0, dropout) for i in range(3))
+        self.last = torch.nn.Conv3d(w, cout, 1)
+
+    def forward(self, x):
+        levels = [self.first(x)]
+        for down in self.down:
+            levels.append(down(F.max_pool3d(levels[-1], 2)))
+        x = levels.pop()
+        for i in (2, 1, 0):
+            x = self.joined[i](torch.cat([levels.pop(), self.up[i](x)], 1))
+        return self.last(x)
+
+
+def wnet3d(what, dtype):
+    torch.manual_seed(0)
+    edge, width = what["edge"], what["width"]
+    if what["pass"] == "inference":
+        network = UNet(1, 2, width).eval()
+        x = channels_first(noise([1, edge, edge, edge, 1], 1))
+        return lambda: torch.inference_mode()(network)(x), None
+    loss_class = cellseg3d_loss()
+    if loss_class is None:
+        return None, None
+    encoder, decoder = UNet(1, 2, width).train(), UNet(2, 1, width).train()
+    optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=2e-5)
+    x = 100 * (channels_first(noise([1, edge, edge, edge, 1], 1)) + 0.5)
+    cuts, square = loss_class([edge] * 3, "cpu", 1.0, 4.0, 2), torch.nn.MSELoss()
+
+    def step():
+        optimiser.zero_grad(set_to_none=True)
+        classes = torch.softmax(encoder(x), 1)
+        (0.5 * cuts(classes, x) + 0.005 * square(decoder(classes), x)).backward()
+        optimiser.step()
+
+    return step, None
+
+
+BUILDERS = {"conv3d": convolution, "conv_transpose3d": convolution, "soft_ncuts": soft_ncuts, "wnet3d": wnet3d}
+
+
+def call(what, dtype=torch.float32):
+    """What to time, or nothing where PyTorch has no such operation."""
+    builder = BUILDERS.get(what["operation"])
+    return builder(what, dtype)[0] if builder else None
+
+
+def checks(what):
+    """Whether results are numbers that both sides must agree on."""
+    return what["operation"] in ("conv3d", "conv_transpose3d")
+
+
+def result(what, double=False):
+    """The flattened result, in this library's layout."""
+    run, arrange = BUILDERS[what["operation"]](what, torch.float64 if double else torch.float32)
+    return arrange(run()).detach().numpy().ravel()
