@@ -86,38 +86,44 @@ def soft_ncuts(what, dtype):
     return lambda: torch.autograd.grad(loss(p, image), p)[0], None
 
 
-def block(*layers):
-    return torch.nn.Sequential(*layers)
-
-
-def double(cin, cout, split, dropout):
+class Block(torch.nn.Module):
     """Twice convolution, ReLU, dropout, group norm; `split` convolutions are one of 3^3 and one of 1^3 voxels."""
-    layers = []
-    for a, b in ((cin, cout), (cout, cout)):
-        conv = [torch.nn.Conv3d(a, a, 3, padding=1), torch.nn.Conv3d(a, b, 1)] if split else [torch.nn.Conv3d(a, b, 3, padding=1)]
-        layers += [*conv, torch.nn.ReLU(), torch.nn.Dropout(dropout), torch.nn.GroupNorm(4, b)]
-    return block(*layers)
+
+    def __init__(self, cin, cout, split, dropout, last=None):
+        super().__init__()
+        conv, layers = torch.nn.Conv3d, []
+        for a in (cin, cout):
+            layers += [conv(a, a, 3, padding=1), conv(a, cout, 1)] if split else [conv(a, cout, 3, padding=1)]
+            layers += [torch.nn.ReLU(), torch.nn.Dropout(dropout), torch.nn.GroupNorm(4, cout)]
+        if last is not None:
+            layers.append(conv(cout, last, 1))
+        self.module = torch.nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.module(x)
 
 
 class UNet(torch.nn.Module):
-    """One of the two U-Nets of WNet3D (Achard et al., eLife 2025)."""
+    """One of the two U-Nets of WNet3D (Achard et al., eLife 2025), with the names of its state dict."""
 
     def __init__(self, cin, cout, w, dropout=0.65):
         super().__init__()
-        self.first = double(cin, w, False, dropout)
-        self.down = torch.nn.ModuleList(double(w << i, w << i + 1, True, dropout) for i in range(3))
-        self.up = torch.nn.ModuleList(torch.nn.ConvTranspose3d(w << i + 1, w << i, 2, 2) for i in range(3))
-        self.joined = torch.nn.ModuleList(double(w << i + 1, w << i, i > 0, dropout) for i in range(3))
-        self.last = torch.nn.Conv3d(w, cout, 1)
+        up = lambda channels: torch.nn.ConvTranspose3d(2 * channels, channels, 2, 2)
+        self.in_b = Block(cin, w, False, dropout)
+        self.conv1, self.conv2, self.bot = (Block(w << i, w << i + 1, True, dropout) for i in range(3))
+        self.conv_trans2, self.conv_trans3, self.conv_trans_out = up(4 * w), up(2 * w), up(w)
+        self.deconv2, self.deconv3 = (Block(2 * c, c, True, dropout) for c in (4 * w, 2 * w))
+        self.out_b = Block(2 * w, w, False, dropout, last=cout)
 
     def forward(self, x):
-        levels = [self.first(x)]
-        for down in self.down:
+        levels = [self.in_b(x)]
+        for down in (self.conv1, self.conv2, self.bot):
             levels.append(down(F.max_pool3d(levels[-1], 2)))
         x = levels.pop()
-        for i in (2, 1, 0):
-            x = self.joined[i](torch.cat([levels.pop(), self.up[i](x)], 1))
-        return self.last(x)
+        joined = ((self.conv_trans2, self.deconv2), (self.conv_trans3, self.deconv3), (self.conv_trans_out, self.out_b))
+        for up, block in joined:
+            x = block(torch.cat([levels.pop(), up(x)], 1))
+        return x
 
 
 def wnet3d(what, dtype):
