@@ -35,7 +35,7 @@ pub use device::Device;
 pub use dtype::{DType, Element, Real};
 pub use error::{Error, Result};
 pub use op::{Kernel, Op, apply, run};
-pub use rng::{Rng, philox, philox_lanes};
+pub use rng::{Rng, philox, philox_fill};
 pub use shape::{MAX_RANK, Shape};
 pub use storage::{Buffer, CpuBuffer};
 pub use tape::{Gradients, Tape, checkpoint};

@@ -18,6 +18,9 @@ pub trait Kernel<const N: usize>: Clone + Send + 'static {
     /// [`Kernel::cpu_in_place`].
     const IN_PLACE: bool = false;
 
+    /// The same where no gradient will be asked for, so that no input need be kept.
+    const IN_PLACE_UNRECORDED: bool = Self::IN_PLACE;
+
     /// What is computed beside the output: statistics, a mask, further gradients. `()` for most.
     type Aux: Send + 'static;
 
@@ -48,7 +51,7 @@ pub trait Kernel<const N: usize>: Clone + Send + 'static {
     }
 
     /// The same where `data` holds the first input before and the output after; `inputs[0]` is empty. Called only where
-    /// [`Kernel::IN_PLACE`] is true.
+    /// [`Kernel::IN_PLACE`] is true, or [`Kernel::IN_PLACE_UNRECORDED`] is and `recording` is not.
     ///
     /// # Errors
     /// As for [`Kernel::cpu`].
@@ -211,8 +214,9 @@ fn typed<T: Real, const N: usize, K: Kernel<N>>(
     if inputs.iter().any(|t| matches!(t.buffer(), Buffer::Cuda(_))) {
         return Err(elsewhere());
     }
+    let in_place = if recording { K::IN_PLACE } else { K::IN_PLACE_UNRECORDED };
     let lent = match &mut inputs[0] {
-        Cow::Owned(t) if K::IN_PLACE && t.is_sole_owner() && t.shape().count() == shape.count() => {
+        Cow::Owned(t) if in_place && t.is_sole_owner() && t.shape().count() == shape.count() => {
             let placeholder = Tensor::wrap(shape, Buffer::Cpu(CpuBuffer::new(T::DTYPE, 0)?));
             std::mem::replace(t, placeholder).into_buffer()
         }

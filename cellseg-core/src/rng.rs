@@ -3,30 +3,37 @@
 /// Ten rounds of Philox 4x32 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
 /// four random words that depend on `key` and `counter` only, so that any thread of any device can compute its own.
 pub fn philox(key: u64, counter: u64) -> [u32; 4] {
-    philox_lanes::<1>(key, counter).map(|[word]| word)
+    let mut words = [[0; 4]];
+    philox_fill(key, counter, &mut words);
+    words[0]
 }
 
-/// The words of [`philox`] for `N` counters from `first` on, the first words together, and so on: with many counters this
-/// becomes vector instructions, for whichever set the caller is compiled for.
+/// The words of [`philox`] for neighbouring counters, of which `first` is the first: over many of them this becomes vector
+/// instructions, for whichever set the caller is compiled for.
+///
+/// The words are held in the lower halves of 64 bits, whose upper halves may hold anything: that is how vector
+/// instructions multiply 32 bits by 32 bits, so no word has to change its place between two rounds.
 #[inline(always)]
-pub fn philox_lanes<const N: usize>(key: u64, first: u64) -> [[u32; N]; 4] {
-    const M: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+pub fn philox_fill(key: u64, first: u64, words: &mut [[u32; 4]]) {
+    const ROUNDS: usize = 10;
+    const M: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
     const W: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-    let [mut c0, mut c1, mut c2, mut c3] = [[0u32; N]; 4];
-    for (l, (low, high)) in c0.iter_mut().zip(&mut c1).enumerate() {
-        let counter = first.wrapping_add(l as u64);
-        (*low, *high) = (counter as u32, (counter >> 32) as u32);
-    }
-    let mut k = [key as u32, (key >> 32) as u32];
-    for _ in 0..10 {
-        for (((c0, c1), c2), c3) in c0.iter_mut().zip(&mut c1).zip(&mut c2).zip(&mut c3) {
-            let (a, b) = (u64::from(M[0]) * u64::from(*c0), u64::from(M[1]) * u64::from(*c2));
-            (*c0, *c1) = ((b >> 32) as u32 ^ *c1 ^ k[0], b as u32);
-            (*c2, *c3) = ((a >> 32) as u32 ^ *c3 ^ k[1], a as u32);
+    const LOW: u64 = u32::MAX as u64;
+    let mut key = [key as u32, (key >> 32) as u32];
+    let keys: [[u64; 2]; ROUNDS] = std::array::from_fn(|_| {
+        let now = key.map(u64::from);
+        key = [key[0].wrapping_add(W[0]), key[1].wrapping_add(W[1])];
+        now
+    });
+    for (i, words) in words.iter_mut().enumerate() {
+        let counter = first.wrapping_add(i as u64);
+        let [mut c0, mut c1, mut c2, mut c3] = [counter, counter >> 32, 0, 0];
+        for [k0, k1] in keys {
+            let (a, b) = ((c0 & LOW) * M[0], (c2 & LOW) * M[1]);
+            [c0, c1, c2, c3] = [(b >> 32) ^ c1 ^ k0, b, (a >> 32) ^ c3 ^ k1, a];
         }
-        k = [k[0].wrapping_add(W[0]), k[1].wrapping_add(W[1])];
+        *words = [c0 as u32, c1 as u32, c2 as u32, c3 as u32];
     }
-    [c0, c1, c2, c3]
 }
 
 /// A stream of random numbers. Its whole state is a seed and a position, which can be stored and restored.
@@ -106,9 +113,9 @@ mod tests {
     #[test]
     fn many_counters_at_once_give_the_words_of_each() {
         let first = u64::from(u32::MAX) - 20;
-        let words = philox_lanes::<64>(7, first);
-        let of_lane = |l: usize| words.map(|word| word[l]);
-        assert!((0..64).all(|l| of_lane(l) == philox(7, first + l as u64)));
+        let mut words = [[0; 4]; 64];
+        philox_fill(7, first, &mut words);
+        assert!(words.iter().enumerate().all(|(l, words)| *words == philox(7, first + l as u64)));
     }
 
     #[test]

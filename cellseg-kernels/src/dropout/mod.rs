@@ -6,12 +6,12 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
-mod cpu;
+pub(crate) mod mask;
 #[cfg(test)]
 mod tests;
 
 use crate::pointwise::chunks;
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
 use std::borrow::Cow;
 
 /// Drops each number with probability `p`, drawn from `key`: give each layer and each step a key of its own.
@@ -25,41 +25,45 @@ pub fn dropout<'a>(x: impl Into<Cow<'a, Tensor>>, p: f64, key: u64) -> Result<Te
     if p == 0.0 {
         return Ok(x.into_owned());
     }
-    apply(Dropout { p, key }, [x])
+    apply(Dropping(Dropout { p, key }), [x])
+}
+
+/// How numbers are dropped by an operation that does more than that: as by [`dropout`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    /// The probability with which a number becomes zero, from `[0, 1)`.
+    pub p: f64,
+    /// What the mask is drawn from: give each layer and each step a key of its own.
+    pub key: u64,
 }
 
 #[derive(Clone)]
-struct Dropout {
-    p: f64,
-    key: u64,
-}
+struct Dropping(Dropout);
 
-impl Kernel<1> for Dropout {
+impl Kernel<1> for Dropping {
     const NAME: &'static str = "dropout";
     const IN_PLACE: bool = true;
     type Aux = ();
 
     fn shape(&self, [x]: [Shape; 1]) -> Result<Shape> {
-        if (0.0..1.0).contains(&self.p) {
-            return Ok(x);
-        }
-        Err(Error::argument(Self::NAME, format!("the probability is {}; it must lie in [0, 1)", self.p)))
+        self.0.check(Self::NAME)?;
+        Ok(x)
     }
 
     fn cpu<T: Real>(&self, _: [Shape; 1], [x]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
-        let draw = cpu::Draw::new(self.p, self.key);
-        chunks::each_copied(x, out, 1, |at, out| cpu::apply(draw, out, at));
+        let draw = self.0.draw();
+        chunks::each_copied(x, out, 1, |at, out| mask::draw_and_apply(draw, out, at));
         Ok(())
     }
 
     fn cpu_in_place<T: Real>(&self, _: [Shape; 1], _: [&[T]; 1], data: &mut [T], _: bool) -> Result<()> {
-        let draw = cpu::Draw::new(self.p, self.key);
-        chunks::each(data, 1, |at, data| cpu::apply(draw, data, at));
+        let draw = self.0.draw();
+        chunks::each(data, 1, |at, data| mask::draw_and_apply(draw, data, at));
         Ok(())
     }
 }
 
-impl Op<1> for Dropout {
+impl Op<1> for Dropping {
     type Saved = ();
 
     fn save(&self, (): (), _: [&Tensor; 1], _: &Tensor) {}

@@ -1,243 +1,200 @@
-//! Group and instance normalisation.
-//!
-//! With `u = (x - mean) / sqrt(variance + eps)`, `m` numbers in a group and `g` the gradient of the output, the gradients
-//! are `sum(g * u)` for the scale, `sum(g)` for the shift, and for the input
-//! `(gamma * g - mean(gamma * g) - u * mean(gamma * g * u)) / sqrt(variance + eps)` with means over the group.
+//! The normalisation of groups, with what is computed along with it.
 
 use super::{
     check,
-    columns::{Extents, add_terms},
-    gradients_of, per_channel,
+    gradient::Gradient,
+    pieces::{Pieces, Place},
+    rows::{add, normalise, repeated},
+    settings::{self, Norm, Order},
+    statistics,
 };
-use crate::pointwise::{same, wide};
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply};
+use crate::dropout::mask::{Block, draw};
+use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, run};
 
-/// Group normalisation of `[n, .., c]` with `groups` groups of neighbouring channels, and a scale `gamma` and a shift
-/// `beta` for each channel, `[c]` both (Wu and He, "Group normalization", ECCV 2018).
-///
-/// # Errors
-/// Channels that the groups do not divide, other shapes of scale or shift, an `eps` that is negative or not finite; see
-/// [`apply`].
-pub fn group_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, groups: usize, eps: f64) -> Result<Tensor> {
-    apply(GroupNorm { groups, eps }, [x.into(), gamma.into(), beta.into()])
-}
+/// The operation on an input, a scale and a shift, and a residual if there are four inputs.
+#[derive(Debug, Clone)]
+pub(super) struct GroupNorm(pub(super) Norm);
 
-/// Instance normalisation of `[n, .., c]`: each channel of each sample on its own, with a scale `gamma` and a shift
-/// `beta` for each channel, `[c]` both (Ulyanov, Vedaldi and Lempitsky, "Instance normalization", 2016).
-///
-/// # Errors
-/// As for [`group_norm`].
-pub fn instance_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
-    group_norm(x, gamma, beta, x.shape().channels(), eps)
-}
-
-#[derive(Clone)]
-struct GroupNorm {
-    groups: usize,
-    eps: f64,
-}
-
-impl Kernel<3> for GroupNorm {
-    const NAME: &'static str = "group_norm";
+/// What the gradient needs that is computed along with the output.
+#[derive(Debug, Clone)]
+pub(super) struct Computed {
     /// Means and reciprocal standard deviations, `[n, 2, groups]`.
-    type Aux = Tensor;
+    pub(super) statistics: Tensor,
+    /// What was dropped.
+    pub(super) masks: Option<Tensor>,
+}
 
-    fn shape(&self, shapes: [Shape; 3]) -> Result<Shape> {
-        check(Self::NAME, shapes, self.eps)?;
-        let [x, ..] = shapes;
-        if self.groups == 0 || x.channels() % self.groups != 0 {
-            return Err(Error::argument(
-                Self::NAME,
-                format!("{} groups do not divide the {} channels of {x:?}", self.groups, x.channels()),
-            ));
-        }
+impl Computed {
+    /// The words of the masks.
+    pub(super) fn masks(&self) -> Result<&[i32]> {
+        self.masks.as_ref().map_or(Ok(&[]), |m| m.as_slice())
+    }
+
+    /// For each sample the mean, the reciprocal standard deviation times the scale, and the shift, for each number of a
+    /// wide row.
+    pub(super) fn coefficients<T: Real>(
+        &self,
+        pieces: &Pieces,
+        groups: usize,
+        [gamma, beta]: [&[T]; 2],
+    ) -> Result<Vec<[Vec<T>; 3]>> {
+        let (channels, width) = (pieces.channels, pieces.channels / groups);
+        let statistics = self.statistics.as_slice::<T>()?;
+        let of_sample = |statistics: &[T]| {
+            [
+                repeated(channels, |c| statistics[c / width]),
+                repeated(channels, |c| statistics[groups + c / width] * gamma[c]),
+                repeated(channels, |c| beta[c]),
+            ]
+        };
+        Ok(statistics.chunks_exact(2 * groups).map(of_sample).collect())
+    }
+}
+
+/// The inputs of a [`GroupNorm`].
+struct Inputs<'a, T> {
+    /// Absent where the output's place holds it.
+    x: Option<&'a [T]>,
+    gamma: &'a [T],
+    beta: &'a [T],
+    residual: Option<&'a [T]>,
+}
+
+impl GroupNorm {
+    fn compute<T: Real>(&self, shape: Shape, inputs: &Inputs<'_, T>, out: &mut [T]) -> Result<Computed> {
+        let pieces = Pieces::of(shape.dims());
+        let mut masks = self.0.stage().draw.map(|_| pieces.masks()).transpose()?;
+        let words = masks.as_mut().map_or(Ok(&mut [][..]), Tensor::as_mut_slice)?;
+        let statistics = self.statistics(&pieces, inputs.x.unwrap_or(out), words)?;
+        let computed = Computed { statistics, masks };
+        self.finish(&pieces, inputs, &computed, out)?;
+        Ok(computed)
+    }
+
+    /// The first pass: draws the masks, and finds the statistics.
+    fn statistics<T: Real>(&self, pieces: &Pieces, x: &[T], masks: &mut [i32]) -> Result<Tensor> {
+        let (norm, stage) = (&self.0, self.0.stage());
+        let plain = norm.order == Order::NormFirst || stage.is_identity();
+        let piece = |_, place: Place, mask: &mut [Block], scratch: &mut [T]| {
+            if let Some(drawing) = stage.draw {
+                draw::<f32>(drawing, place.numbers.start, mask);
+            }
+            let x = &x[place.numbers];
+            if plain {
+                return statistics::of_piece(x, pieces.channels, norm.groups);
+            }
+            scratch.copy_from_slice(x);
+            settings::forward(&stage, mask, scratch);
+            statistics::of_piece(scratch, pieces.channels, norm.groups)
+        };
+        let parts = pieces.map(pieces.split_masks(masks), piece);
+        statistics::of_groups::<T>(pieces, norm.groups, norm.eps, &parts)
+    }
+
+    /// The second pass.
+    fn finish<T: Real>(
+        &self,
+        pieces: &Pieces,
+        inputs: &Inputs<'_, T>,
+        computed: &Computed,
+        out: &mut [T],
+    ) -> Result<()> {
+        let (norm, stage, masks) = (&self.0, self.0.stage(), computed.masks()?);
+        let coefficients = computed.coefficients(pieces, norm.groups, [inputs.gamma, inputs.beta])?;
+        let piece = |i, Place { sample, numbers }: Place, out: &mut [T], _: &mut [T]| {
+            if let Some(x) = inputs.x {
+                out.copy_from_slice(&x[numbers.clone()]);
+            }
+            let mask = pieces.mask_of(i, masks);
+            if norm.order == Order::NormLast {
+                settings::forward(&stage, mask, out);
+            }
+            normalise(&coefficients[sample], out);
+            if let Some(residual) = inputs.residual {
+                add(out, &residual[numbers]);
+            }
+            if norm.order == Order::NormFirst {
+                settings::forward(&stage, mask, out);
+            }
+        };
+        pieces.map(pieces.split(out), piece);
+        Ok(())
+    }
+
+    /// Whether an activation or dropout follows the norm and the residual.
+    fn stage_is_last(&self) -> bool {
+        self.0.order == Order::NormFirst && !self.0.stage().is_identity()
+    }
+}
+
+impl<const N: usize> Kernel<N> for GroupNorm {
+    const NAME: &'static str = "group_norm";
+    const IN_PLACE_UNRECORDED: bool = true;
+    type Aux = Computed;
+
+    fn shape(&self, shapes: [Shape; N]) -> Result<Shape> {
+        let x = check(<Self as Kernel<N>>::NAME, &shapes, self.0.eps)?;
+        self.0.check(<Self as Kernel<N>>::NAME, x)?;
         Ok(x)
     }
 
     fn cpu<T: Real>(
         &self,
-        [shape, ..]: [Shape; 3],
-        [x, gamma, beta]: [&[T]; 3],
+        shapes: [Shape; N],
+        inputs: [&[T]; N],
         out: &mut [T],
         _: bool,
-    ) -> Result<Tensor> {
-        let extents = Extents::of(shape.dims());
-        let statistics = self.statistics(&extents, x)?;
-        let coefficients: Vec<_> = (0..extents.samples)
-            .map(|n| {
-                let (mean, factor) = self.by_channel(&extents, statistics.as_slice()?, n);
-                let factor: Vec<T> = factor.iter().zip(gamma).map(|(f, g)| *f * *g).collect();
-                Ok((mean, factor))
-            })
-            .collect::<Result<_>>()?;
-        extents.each(out, |n, at, out| {
-            let (mean, factor) = &coefficients[n];
-            normalise(&x[at..], [mean, factor, beta], out);
-        });
-        Ok(statistics)
-    }
-}
-
-wide! {
-    /// `out = (x - mean) * factor + shift`, row by row.
-    fn normalise<'a, T: Real>(x: &'a [T], coefficients: [&'a [T]; 3], out: &'a mut [T]) -> () {
-        let [mean, factor, shift] = coefficients;
-        let c = mean.len();
-        for (out, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-            for ((((o, x), m), f), s) in out.iter_mut().zip(x).zip(mean).zip(factor).zip(shift) {
-                *o = (*x - *m) * *f + *s;
-            }
-        }
-    }
-}
-
-wide! {
-    /// Adds the columns' sums of `x - shift` and of its square to the halves of `sums`.
-    fn add_moments<'a, T: Real>(x: &'a [T], shift: &'a [T], sums: &'a mut [f64]) -> () {
-        add_terms([x], sums, |[x], i| {
-            let d = x - shift[i];
-            [d, d * d]
-        });
-    }
-}
-
-wide! {
-    /// Adds the columns' sums of `g` and of `g * (x - mean)` to the halves of `sums`.
-    fn add_products<'a, T: Real>(g: &'a [T], x: &'a [T], mean: &'a [T], sums: &'a mut [f64]) -> () {
-        add_terms([g, x], sums, |[g, x], i| [g, g * (x - mean[i])]);
-    }
-}
-
-wide! {
-    /// `grad = grad * a + (x - mean) * b + s`, row by row.
-    fn combine<'a, T: Real>(x: &'a [T], coefficients: &'a [Vec<T>; 4], grad: &'a mut [T]) -> () {
-        let [mean, a, b, s] = coefficients;
-        let c = mean.len();
-        for (grad, x) in grad.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-            for (((((g, x), m), a), b), s) in grad.iter_mut().zip(x).zip(mean).zip(a).zip(b).zip(s) {
-                *g = *g * *a + ((*x - *m) * *b + *s);
-            }
-        }
-    }
-}
-
-impl GroupNorm {
-    /// Means and reciprocal standard deviations of the groups.
-    ///
-    /// Sums are taken of the distances from the first number of each channel, which lie near zero where the numbers
-    /// are far from it, so that the variance does not cancel.
-    fn statistics<T: Real>(&self, extents: &Extents, x: &[T]) -> Result<Tensor> {
-        let c = extents.channels;
-        let first = |n: usize| &x[n * extents.sample()..][..if extents.rows == 0 { 0 } else { c }];
-        let sums = extents.sums(|n, range, sums| add_moments(&x[range], first(n), sums));
-        let width = c / self.groups;
-        let (rows, count) = (extents.rows as f64, (extents.rows * width) as f64);
-        Tensor::build(&[extents.samples, 2, self.groups], |out: &mut [T]| {
-            for (n, out) in out.chunks_exact_mut(2 * self.groups).enumerate() {
-                let (sums, squares) = sums[n * 2 * c..][..2 * c].split_at(c);
-                let (means, factors) = out.split_at_mut(self.groups);
-                for (g, (mean, factor)) in means.iter_mut().zip(factors).enumerate() {
-                    let channels = g * width..(g + 1) * width;
-                    let shift = |i: usize| first(n).get(i).map_or(f64::NAN, |x| x.wide());
-                    let m = channels.clone().map(|i| rows * shift(i) + sums[i]).sum::<f64>() / count;
-                    let squared = |i: usize| {
-                        let d = shift(i) - m;
-                        squares[i] + d * (2.0 * sums[i] + rows * d)
-                    };
-                    let variance = channels.map(squared).sum::<f64>() / count;
-                    *mean = T::of(m);
-                    *factor = T::of(1.0 / (variance.max(0.0) + self.eps).sqrt());
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// The mean and the reciprocal standard deviation of sample `n` for each channel.
-    fn by_channel<T: Real>(&self, extents: &Extents, statistics: &[T], n: usize) -> (Vec<T>, Vec<T>) {
-        let width = extents.channels / self.groups;
-        let (mean, factor) = statistics[n * 2 * self.groups..][..2 * self.groups].split_at(self.groups);
-        let spread = |xs: &[T]| xs.iter().flat_map(|x| std::iter::repeat_n(*x, width)).collect();
-        (spread(mean), spread(factor))
-    }
-}
-
-impl Op<3> for GroupNorm {
-    /// The input, the scale, and the statistics.
-    type Saved = [Tensor; 3];
-
-    fn save(&self, statistics: Tensor, [x, gamma, _]: [&Tensor; 3], _: &Tensor) -> [Tensor; 3] {
-        [x.detached(), gamma.detached(), statistics]
-    }
-
-    fn backward(
-        &self,
-        [x, gamma, statistics]: [Tensor; 3],
-        grad: Tensor,
-        wanted: [bool; 3],
-    ) -> Result<[Option<Tensor>; 3]> {
-        let dtype = gamma.dtype();
-        let kernel = GroupNormGradient { norm: self.clone(), gamma, statistics };
-        gradients_of(&kernel, x, dtype, grad, wanted)
-    }
-}
-
-/// The gradients of [`GroupNorm`] from that of its output and the input.
-#[derive(Clone)]
-struct GroupNormGradient {
-    norm: GroupNorm,
-    gamma: Tensor,
-    statistics: Tensor,
-}
-
-impl Kernel<2> for GroupNormGradient {
-    const NAME: &'static str = "group_norm gradient";
-    const IN_PLACE: bool = true;
-    /// The gradients of the scale and the shift.
-    type Aux = [Tensor; 2];
-
-    fn shape(&self, [grad, x]: [Shape; 2]) -> Result<Shape> {
-        same(Self::NAME, grad, x)
+    ) -> Result<Computed> {
+        let [x, gamma, beta] = [inputs[0], inputs[1], inputs[2]];
+        self.compute(shapes[0], &Inputs { x: Some(x), gamma, beta, residual: inputs.get(3).copied() }, out)
     }
 
     fn cpu_in_place<T: Real>(
         &self,
-        [shape, _]: [Shape; 2],
-        [_, x]: [&[T]; 2],
-        grad: &mut [T],
+        shapes: [Shape; N],
+        inputs: [&[T]; N],
+        data: &mut [T],
         _: bool,
-    ) -> Result<[Tensor; 2]> {
-        let (extents, norm) = (Extents::of(shape.dims()), &self.norm);
-        let c = extents.channels;
-        let (gamma, statistics) = (self.gamma.cast(T::DTYPE)?, self.statistics.as_slice::<T>()?);
-        let gamma = gamma.as_slice::<T>()?;
-        let by_channel: Vec<_> =
-            (0..extents.samples).map(|n| norm.by_channel(&extents, statistics, n)).collect();
-        let sums = extents.sums(|n, range, sums| {
-            let (mean, _) = &by_channel[n];
-            add_products(&grad[range.clone()], &x[range], mean, sums);
-        });
-        let (width, mut of_gamma, mut of_beta) = (c / norm.groups, vec![0.0; c], vec![0.0; c]);
-        let count = (extents.rows * width) as f64;
-        // dx = g * a + (x - mean) * b + s, the factors being per channel.
-        let mut coefficients = Vec::with_capacity(extents.samples);
-        for (sums, (mean, factor)) in sums.chunks_exact(2 * c).zip(by_channel) {
-            let (plain, product) = sums.split_at(c);
-            for i in 0..c {
-                of_gamma[i] += product[i] * factor[i].wide();
-                of_beta[i] += plain[i];
-            }
-            let (mut b, mut s) = (Vec::with_capacity(c), Vec::with_capacity(c));
-            for first in (0..c).step_by(width) {
-                let over = |xs: &[f64]| (first..first + width).map(|i| gamma[i].wide() * xs[i]).sum::<f64>();
-                let f = factor[first].wide();
-                b.extend(std::iter::repeat_n(T::of(-f * f * f * over(product) / count), width));
-                s.extend(std::iter::repeat_n(T::of(-f * over(plain) / count), width));
-            }
-            let a: Vec<T> = factor.iter().zip(gamma).map(|(f, g)| *f * *g).collect();
-            coefficients.push([mean, a, b, s]);
-        }
-        extents.each(grad, |n, at, grad| combine(&x[at..], &coefficients[n], grad));
-        Ok([per_channel::<T>(&of_gamma)?, per_channel::<T>(&of_beta)?])
+    ) -> Result<Computed> {
+        let [gamma, beta] = [inputs[1], inputs[2]];
+        self.compute(shapes[0], &Inputs { x: None, gamma, beta, residual: inputs.get(3).copied() }, data)
+    }
+}
+
+/// What the gradient of a [`GroupNorm`] needs.
+pub(super) struct Saved {
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    /// The residual, where the activation's gradient is found from a sum with it.
+    residual: Option<Tensor>,
+    computed: Computed,
+}
+
+impl<const N: usize> Op<N> for GroupNorm {
+    type Saved = Saved;
+
+    fn save(&self, computed: Computed, inputs: [&Tensor; N], _: &Tensor) -> Saved {
+        let [x, gamma, beta] = [0, 1, 2].map(|i| inputs[i].detached());
+        let residual = inputs.get(3).filter(|_| self.stage_is_last()).map(|r| r.detached());
+        Saved { x, gamma, beta, residual, computed }
+    }
+
+    fn backward(&self, saved: Saved, grad: Tensor, wanted: [bool; N]) -> Result<[Option<Tensor>; N]> {
+        let Saved { x, gamma, beta, residual, computed } = saved;
+        let dtype = gamma.dtype();
+        let wants_residual = wanted.get(3) == Some(&true);
+        // Where nothing follows the sum, the residual's gradient is that of the output.
+        let mut of_residual = (wants_residual && !self.stage_is_last()).then(|| grad.clone());
+        let keep_stage = wants_residual && self.stage_is_last();
+        let gradient = Gradient { norm: self.0, gamma, beta, computed, keep_stage };
+        let (of_x, found) = match residual {
+            Some(residual) => run(&gradient, [grad.into(), x.into(), residual.into()]),
+            None => run(&gradient, [grad.into(), x.into()]),
+        }?;
+        of_residual = of_residual.or(found.of_stage);
+        let mut all =
+            [Some(of_x), Some(found.of_gamma.cast(dtype)?), Some(found.of_beta.cast(dtype)?), of_residual];
+        Ok(std::array::from_fn(|i| all[i].take().filter(|_| wanted[i])))
     }
 }

@@ -4,13 +4,13 @@
 //! scale, `sum(g)` for the shift, and `(h - mean(h) - u * mean(h * u)) / sqrt(variance + eps)` with `h = gamma * g` for a
 //! row. A row's statistics are computed again from the input: that costs less than to read them.
 
-use super::{check, gradients_of, per_channel};
+use super::{check, per_channel};
 use crate::pointwise::{
     chunks::{each, whole_rows},
     lanes::{sum, sum_of_pairs},
     same, wide,
 };
-use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply};
+use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
 use rayon::prelude::*;
 
 /// Layer normalisation of each row of channels of `[n, .., c]`, with a scale `gamma` and a shift `beta` for each channel,
@@ -92,8 +92,7 @@ impl Kernel<3> for LayerNorm {
     type Aux = ();
 
     fn shape(&self, shapes: [Shape; 3]) -> Result<Shape> {
-        check(Self::NAME, shapes, self.eps)?;
-        Ok(shapes[0])
+        check(Self::NAME, &shapes, self.eps)
     }
 
     fn cpu<T: Real>(
@@ -125,7 +124,12 @@ impl Op<3> for LayerNorm {
     ) -> Result<[Option<Tensor>; 3]> {
         let dtype = gamma.dtype();
         let kernel = LayerNormGradient { norm: self.clone(), gamma };
-        gradients_of(&kernel, x, dtype, grad, wanted)
+        let (of_x, [of_gamma, of_beta]) = run(&kernel, [grad.into(), x.into()])?;
+        Ok([
+            wanted[0].then_some(of_x),
+            wanted[1].then(|| of_gamma.cast(dtype)).transpose()?,
+            wanted[2].then(|| of_beta.cast(dtype)).transpose()?,
+        ])
     }
 }
 

@@ -2,9 +2,15 @@ use super::{
     cases::{CASES, TOLERANCE},
     *,
 };
-use crate::pointwise::checks::{check, single, told};
+use crate::{
+    dropout::{Dropout, dropout},
+    pointwise::{
+        Activation, activate, add,
+        checks::{check, single, told},
+    },
+};
 use cellseg_core::{
-    Tensor,
+    Tape, Tensor,
     testing::{noise, relative_l2, wide},
 };
 
@@ -130,4 +136,101 @@ fn mistakes_name_what_was_given_and_what_is_expected() {
     assert!(told(group_norm(&x, &noise(&[5], 1), &beta, 2, EPS)).contains("[6] is expected"));
     assert!(told(layer_norm(&x, &gamma, &beta, f64::NAN)).contains("eps is NaN"));
     assert!(told(layer_norm(&noise(&[6], 1), &gamma, &beta, EPS)).contains("[n, .., c]"));
+    let with = |residual: &Tensor, settings| told(norm(&x, &gamma, &beta, Some(residual), &settings));
+    assert!(with(&noise(&[2, 6], 1), Norm::groups(2)).contains("[2, 3, 6] is expected"));
+    let dropout = Some(Dropout { p: 1.0, key: 0 });
+    assert!(with(&x, Norm { dropout, ..Norm::groups(2) }).contains("[0, 1)"));
+    let activation = Activation::LeakyRelu(-1.0);
+    assert!(with(&x, Norm { activation, ..Norm::groups(2) }).contains("slope is -1"));
+}
+
+/// Every kind of activation, without and with dropout, in both orders.
+fn stages() -> impl Iterator<Item = Norm> {
+    let activations = [
+        Activation::None,
+        Activation::Relu,
+        Activation::LeakyRelu(0.25),
+        Activation::Elu(1.0),
+        Activation::Gelu,
+    ];
+    let dropouts = [None, Some(Dropout { p: 0.4, key: 11 })];
+    activations.into_iter().flat_map(move |activation| {
+        dropouts.into_iter().flat_map(move |dropout| {
+            [Order::NormFirst, Order::NormLast].map(|order| Norm {
+                activation,
+                dropout,
+                order,
+                ..Norm::groups(1)
+            })
+        })
+    })
+}
+
+/// What a [`Norm`] computes, one operation after the other. There are four inputs where there is a residual.
+fn one_by_one(v: &[Tensor], settings: &Norm) -> Result<Tensor> {
+    let stage = |x: Tensor| -> Result<Tensor> {
+        let x = activate(x, settings.activation)?;
+        settings.dropout.map_or(Ok(x.clone()), |d| dropout(&x, d.p, d.key))
+    };
+    let norm = |x: &Tensor| group_norm(x, &v[1], &v[2], settings.groups, settings.eps);
+    let sum = |x: Tensor| v.get(3).map_or(Ok(x.clone()), |residual| add(&x, residual));
+    match settings.order {
+        Order::NormFirst => stage(sum(norm(&v[0])?)?),
+        Order::NormLast => sum(norm(&stage(v[0].clone())?)?),
+    }
+}
+
+/// The output and the gradients of all inputs.
+fn values(v: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Vec<Vec<f64>>> {
+    let tape = Tape::new();
+    let v: Vec<Tensor> = v.iter().map(|x| x.clone().trainable().on(&tape)).collect();
+    let y = f(&v)?;
+    let grads = tape.backward_from(&y, noise(y.shape().dims(), 8).cast(y.dtype())?)?;
+    let of = |x: &Tensor| grads.get(x).map(wide).unwrap_or_default();
+    Ok(std::iter::once(wide(&y)).chain(v.iter().map(of)).collect())
+}
+
+#[test]
+fn what_is_fused_gives_the_bits_of_the_operations_one_by_one() -> Result<()> {
+    for (dims, groups) in CASES {
+        for settings in stages() {
+            let settings = Norm { groups: *groups, ..settings };
+            let mut v = single(&inputs(dims));
+            for _ in 0..2 {
+                let fused = values(&v, |v| norm(&v[0], &v[1], &v[2], v.get(3), &settings))?;
+                let apart = values(&v, |v| one_by_one(v, &settings))?;
+                assert_eq!(fused, apart, "{settings:?} of {} inputs {dims:?}", v.len());
+                v.extend(single(&[noise(dims, 4)]));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn gradients_through_smooth_stages_are_those_of_differences() {
+    for (dims, groups) in &CASES[2..7] {
+        for settings in stages().filter(|s| matches!(s.activation, Activation::Elu(_) | Activation::Gelu)) {
+            let settings = Norm { groups: *groups, ..settings };
+            let mut v = inputs(dims).to_vec();
+            v.push(noise(dims, 4));
+            cellseg_core::testing::check_gradients(&v, 1e-6, |v| {
+                norm(&v[0], &v[1], &v[2], v.get(3), &settings)
+            });
+        }
+    }
+}
+
+#[test]
+fn an_outlier_in_the_first_place_keeps_the_variance_of_the_rest() -> Result<()> {
+    let [mut x, gamma, beta] = inputs(&[1, 40, 40, 40, 4]);
+    // One number that outweighs all others, where a shift or a running mean would start.
+    x.as_mut_slice::<f64>()?[0] = 3e4;
+    let rounded = single(&[x, gamma, beta]);
+    let double: Vec<Tensor> =
+        rounded.iter().map(|x| x.cast(cellseg_core::DType::F64)).collect::<Result<_>>()?;
+    let run = |v: &[Tensor]| group_norm(&v[0], &v[1], &v[2], 4, EPS).map(|y| wide(&y)[4..].to_vec());
+    let error = relative_l2(&run(&rounded)?, &run(&double)?);
+    assert!(error < 1e-6, "{error}");
+    Ok(())
 }

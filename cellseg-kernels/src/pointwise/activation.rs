@@ -96,6 +96,18 @@ impl Activation {
     pub fn gradient_all<T: Real>(self, gs: &mut [T], at: &[T]) {
         specialise!(self, f => gs.iter_mut().zip(at).for_each(|(g, at)| *g = f.gradient(*g, *at)));
     }
+
+    /// The same from the function's input `x`, whichever of the two [`Activation::gradient_all`] takes.
+    #[inline(always)]
+    pub(crate) fn gradient_from_input<T: Real>(self, gs: &mut [T], x: &[T]) {
+        specialise!(self, f => gs.iter_mut().zip(x).for_each(|(g, x)| *g = f.gradient(*g, at(f, *x))));
+    }
+}
+
+/// What the gradient at the input `x` is computed from.
+#[inline(always)]
+fn at<F: Function, T: Real>(f: F, x: T) -> T {
+    if F::FROM_OUTPUT { f.value(x) } else { x }
 }
 
 const fn from_output<F: Function>(_: F) -> bool {

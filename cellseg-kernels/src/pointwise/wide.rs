@@ -23,7 +23,7 @@ macro_rules! wide {
                     $body
                 }
             }
-            $crate::simd::Isa::best().run(Piece { $($arg,)* of: std::marker::PhantomData })
+            $crate::simd::Isa::best().run::<T, _>(Piece { $($arg,)* of: std::marker::PhantomData })
         }
     };
 }

@@ -6,7 +6,6 @@ use cellseg_core::{Rng, Tensor};
 use cellseg_kernels::{
     conv_transpose3d::{self, conv_transpose3d},
     conv3d::{self, conv3d},
-    pointwise::Activation,
 };
 
 /// A dense 3D convolution with an odd cubic kernel, bias, stride 1 and zero padding that keeps the extents.
@@ -37,21 +36,8 @@ impl Conv3d {
     /// # Errors
     /// Those of [`conv3d()`].
     pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
-        self.run(x, Activation::None)
-    }
-
-    /// The same with a ReLU in the convolution's epilogue, which saves a pass over memory.
-    ///
-    /// # Errors
-    /// Those of [`conv3d()`].
-    pub fn forward_relu(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
-        self.run(x, Activation::Relu)
-    }
-
-    fn run(&self, x: &Tensor, activation: Activation) -> cellseg_core::Result<Tensor> {
         let k = self.weight.tensor().shape().dims()[0];
-        let settings = conv3d::Conv3d { activation, ..conv3d::Conv3d::same(k) };
-        conv3d(x, self.weight.tensor(), Some(self.bias.tensor()), &settings)
+        conv3d(x, self.weight.tensor(), Some(self.bias.tensor()), &conv3d::Conv3d::same(k))
     }
 }
 

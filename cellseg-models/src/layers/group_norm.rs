@@ -3,10 +3,7 @@
 use super::{Parameter, module};
 use crate::Result;
 use cellseg_core::Tensor;
-use cellseg_kernels::norm::group_norm;
-
-/// What PyTorch adds to the variance.
-const EPS: f64 = 1e-5;
+use cellseg_kernels::norm::{Norm, norm};
 
 /// Group normalisation with a gain and an offset for each channel (Wu & He, 2018).
 #[derive(Debug, Clone)]
@@ -31,11 +28,16 @@ impl GroupNorm {
         })
     }
 
-    /// `x`, `[n, d, h, w, c]`, normalised over the voxels and channels of each group.
+    /// The settings of a normalisation alone, to which an activation and dropout may be added.
+    pub fn settings(&self) -> Norm {
+        Norm::groups(self.groups)
+    }
+
+    /// `x`, `[n, d, h, w, c]`, normalised over the voxels and channels of each group, with what `settings` say beside.
     ///
     /// # Errors
-    /// Those of [`group_norm`].
-    pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
-        group_norm(x, self.weight.tensor(), self.bias.tensor(), self.groups, EPS)
+    /// Those of [`norm`].
+    pub fn forward(&self, x: Tensor, settings: &Norm) -> cellseg_core::Result<Tensor> {
+        norm(x, self.weight.tensor(), self.bias.tensor(), None, settings)
     }
 }

@@ -1,7 +1,8 @@
 //! The three kinds of blocks that a U-Net is made of.
 //!
 //! All of them are twice: convolution, ReLU, dropout, group normalisation. The normalisation comes last, so that what a
-//! block puts out may be negative. Where the original splits a convolution into one of 3^3 and one of 1^3 voxels there is
+//! block puts out may be negative. All but the convolution is one operation, which keeps the convolution's output for the
+//! gradient and overwrites it in inference; in the convolution a ReLU would save nothing and keep the output once more. Where the original splits a convolution into one of 3^3 and one of 1^3 voxels there is
 //! nothing in between.
 
 use super::{config::GROUPS, pass::Pass};
@@ -33,8 +34,8 @@ impl InBlock {
     }
 
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> CoreResult<Tensor> {
-        let x = self.norm_3.forward(&pass.dropout(self.conv_0.forward_relu(x)?, 0)?)?;
-        self.norm_7.forward(&pass.dropout(self.conv_4.forward_relu(&x)?, 1)?)
+        let x = pass.normalise(&self.norm_3, self.conv_0.forward(x)?, 0)?;
+        pass.normalise(&self.norm_7, self.conv_4.forward(&x)?, 1)
     }
 }
 
@@ -71,10 +72,10 @@ impl Block {
     }
 
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> CoreResult<Tensor> {
-        let x = self.conv_1.forward_relu(&self.conv_0.forward(x)?)?;
-        let x = self.norm_4.forward(&pass.dropout(x, 0)?)?;
-        let x = self.conv_6.forward_relu(&self.conv_5.forward(&x)?)?;
-        self.norm_9.forward(&pass.dropout(x, 1)?)
+        let x = self.conv_1.forward(&self.conv_0.forward(x)?)?;
+        let x = pass.normalise(&self.norm_4, x, 0)?;
+        let x = self.conv_6.forward(&self.conv_5.forward(&x)?)?;
+        pass.normalise(&self.norm_9, x, 1)
     }
 }
 

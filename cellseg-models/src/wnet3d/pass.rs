@@ -1,7 +1,12 @@
 //! How one forward pass is run.
 
+use crate::layers::GroupNorm;
 use cellseg_core::{Result, Rng, Tensor, checkpoint};
-use cellseg_kernels::dropout::dropout;
+use cellseg_kernels::{
+    dropout::Dropout,
+    norm::{Norm, Order},
+    pointwise::Activation,
+};
 
 /// How one forward pass is run. The default is inference.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -29,12 +34,11 @@ impl Pass {
         Pass { rate, key, checkpoint: mode.checkpoint }
     }
 
-    /// Dropout after the block's `place`-th convolution.
-    pub(super) fn dropout(&self, x: Tensor, place: u64) -> Result<Tensor> {
-        match self.key {
-            Some(key) => dropout(x, self.rate, key.wrapping_add(place)),
-            None => Ok(x),
-        }
+    /// ReLU, dropout and then the normalisation of the output `x` of the block's `place`-th convolution.
+    pub(super) fn normalise(&self, norm: &GroupNorm, x: Tensor, place: u64) -> Result<Tensor> {
+        let dropout = self.key.map(|key| Dropout { p: self.rate, key: key.wrapping_add(place) });
+        let order = Order::NormLast;
+        norm.forward(x, &Norm { activation: Activation::Relu, dropout, order, ..norm.settings() })
     }
 
     /// `block(x)`, of which only `x` is kept if the pass says so.
