@@ -52,9 +52,12 @@ macro_rules! element {
         impl sealed::Sealed for $t {}
         impl Element for $t {
             const DTYPE: DType = DType::$tag;
+            // Both are called in the innermost loops of other crates, often with constants.
+            #[inline(always)]
             fn of(x: f64) -> Self {
                 $of(x)
             }
+            #[inline(always)]
             fn wide(self) -> f64 {
                 $wide(self)
             }

@@ -1,6 +1,6 @@
 //! The shapes that tests, gradient checks and benches of the convolution run.
 
-use super::Conv3d;
+use super::{Conv3d, Precision};
 use crate::pointwise::Activation;
 
 /// A convolution's shapes and settings `S`.
@@ -31,7 +31,7 @@ const fn case(
     stride: [usize; 3],
     padding: [usize; 3],
 ) -> Case {
-    let settings = Conv3d { stride, padding, activation: Activation::None };
+    let settings = Conv3d { stride, padding, activation: Activation::None, precision: Precision::Fast };
     Case { batch, size, input_channels, output_channels, kernel, settings }
 }
 

@@ -1,10 +1,11 @@
 //! What convolutions and transposed convolutions share as operations: shapes, the forward pass, and gradients.
 
 use super::{
+    Precision, algorithm,
     bias_gradient::channel_sums,
     direct::{self, Epilogue, Weights},
     geometry::{Axis, Direction},
-    weight_gradient::{self, weight_gradient},
+    weight_gradient,
 };
 use crate::{pointwise::Activation, simd::Isa};
 use cellseg_core::{Error, Kernel, Real, Result, Shape, Tensor, run};
@@ -16,6 +17,7 @@ use rayon::prelude::*;
 pub(crate) struct Links {
     pub(crate) axes: [Axis; 3],
     pub(crate) direction: Direction,
+    pub(crate) precision: Precision,
 }
 
 /// The extents `[n, d, h, w, in]` of volumes and `[kd, kh, kw, in, out]` of a kernel for them.
@@ -57,7 +59,7 @@ impl Links {
         inputs: &[&[T]],
         activation: Activation,
         out: &mut [T],
-    ) {
+    ) -> Result<()> {
         let problem = direct::Problem {
             batch: shapes[0].dims()[0],
             axes: self.axes,
@@ -67,7 +69,7 @@ impl Links {
         };
         let weights = Weights { data: inputs[1], transposed: false };
         let epilogue = Epilogue { bias: inputs.get(2).copied(), activation };
-        direct::sum(Isa::best(), &problem, inputs[0], weights, epilogue, out);
+        algorithm::sum(&problem, self.precision, inputs[0], weights, None, epilogue, out)
     }
 
     /// The gradients of volumes `x`, kernel `w`, and maybe a bias, from the gradient of the sums.
@@ -116,8 +118,7 @@ impl Kernel<2> for DataGradient {
         };
         let weights = Weights { data: w, transposed: true };
         let epilogue = Epilogue { bias: None, activation: Activation::None };
-        direct::sum(Isa::best(), &problem, grad, weights, epilogue, out);
-        Ok(())
+        algorithm::sum(&problem, self.links.precision, grad, weights, None, epilogue, out)
     }
 }
 
@@ -144,12 +145,15 @@ impl Kernel<2> for WeightGradient {
             fine_channels,
             coarse_channels,
         };
+        let precision = self.links.precision;
         match self.links.direction {
-            Direction::ToCoarse => weight_gradient(Isa::best(), &problem(inputs, outputs), x, grad, out),
+            Direction::ToCoarse => {
+                algorithm::weight_gradient(&problem(inputs, outputs), precision, x, grad, out)?;
+            }
             Direction::ToFine => {
                 // Of each tap, `[out, in]`.
                 let mut taps = vec![T::zero(); out.len()];
-                weight_gradient(Isa::best(), &problem(outputs, inputs), grad, x, &mut taps);
+                algorithm::weight_gradient(&problem(outputs, inputs), precision, grad, x, &mut taps)?;
                 let size = (inputs * outputs).max(1);
                 out.par_chunks_mut(size).zip(taps.par_chunks(size)).for_each(|(out, tap)| {
                     for (i, out) in out.chunks_exact_mut(outputs).enumerate() {

@@ -8,13 +8,13 @@
 //! |---|---|
 //! | `geometry` | which voxels are linked by which tap |
 //! | `direct`, `packed`, `row`, `tile`, `narrow` | sums into voxels: the convolution and its data gradient |
+//! | `winograd` | the same sums with fewer multiplications, for kernels of three taps per axis |
+//! | `algorithm` | which of them computes what |
 //! | `weight_gradient`, `strip` | sums into taps |
 //! | `bias_gradient` | sums over voxels |
 //! | `links` | all of them as operations on tensors, shared with the transposed convolution |
-//!
-//! Another algorithm for the sums into voxels (Winograd's, say) has the signature of `direct::sum` and is chosen beside it
-//! in `links`, by a pure function of the problem.
 
+mod algorithm;
 mod bias_gradient;
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
@@ -24,6 +24,7 @@ pub(crate) mod links;
 mod narrow;
 mod op;
 mod packed;
+mod precision;
 #[cfg(test)]
 pub(crate) mod reference;
 mod row;
@@ -32,6 +33,9 @@ mod strip;
 mod tests;
 mod tile;
 mod weight_gradient;
+mod winograd;
+
+pub use precision::Precision;
 
 use crate::pointwise::{Activation, activate};
 use cellseg_core::{Result, Tensor, apply};
@@ -45,12 +49,19 @@ pub struct Conv3d {
     pub padding: [usize; 3],
     /// What the sums go through.
     pub activation: Activation,
+    /// What may be traded for speed.
+    pub precision: Precision,
 }
 
 impl Default for Conv3d {
-    /// Stride 1, no padding, no activation.
+    /// Stride 1, no padding, no activation, the default precision.
     fn default() -> Self {
-        Conv3d { stride: [1; 3], padding: [0; 3], activation: Activation::None }
+        Conv3d {
+            stride: [1; 3],
+            padding: [0; 3],
+            activation: Activation::None,
+            precision: Precision::default(),
+        }
     }
 }
 

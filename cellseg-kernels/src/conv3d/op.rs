@@ -36,7 +36,7 @@ pub(super) fn links(settings: &Conv3d, x: Shape, w: Shape) -> Result<Links> {
         };
         *axis = Axis { fine, coarse: room / stride + 1, kernel, stride, padding };
     }
-    Ok(Links { axes, direction: Direction::ToCoarse })
+    Ok(Links { axes, direction: Direction::ToCoarse, precision: settings.precision })
 }
 
 impl<const N: usize> Kernel<N> for Forward {
@@ -49,8 +49,7 @@ impl<const N: usize> Kernel<N> for Forward {
     }
 
     fn cpu<T: Real>(&self, shapes: [Shape; N], inputs: [&[T]; N], out: &mut [T], _: bool) -> Result<()> {
-        links(&self.0, shapes[0], shapes[1])?.forward(&shapes, &inputs, self.0.activation, out);
-        Ok(())
+        links(&self.0, shapes[0], shapes[1])?.forward(&shapes, &inputs, self.0.activation, out)
     }
 }
 

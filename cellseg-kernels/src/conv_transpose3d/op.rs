@@ -3,6 +3,7 @@
 use super::ConvTranspose3d;
 use crate::{
     conv3d::{
+        Precision,
         geometry::{Axis, Direction},
         links::{Links, extents},
     },
@@ -41,7 +42,7 @@ fn links(settings: &ConvTranspose3d, x: Shape, w: Shape) -> Result<Links> {
             }
         }
     }
-    Ok(Links { axes, direction: Direction::ToFine })
+    Ok(Links { axes, direction: Direction::ToFine, precision: Precision::default() })
 }
 
 impl<const N: usize> Kernel<N> for Forward {
@@ -53,8 +54,7 @@ impl<const N: usize> Kernel<N> for Forward {
     }
 
     fn cpu<T: Real>(&self, shapes: [Shape; N], inputs: [&[T]; N], out: &mut [T], _: bool) -> Result<()> {
-        links(&self.0, shapes[0], shapes[1])?.forward(&shapes, &inputs, Activation::None, out);
-        Ok(())
+        links(&self.0, shapes[0], shapes[1])?.forward(&shapes, &inputs, Activation::None, out)
     }
 }
 

@@ -1,0 +1,142 @@
+//! From volumes to points: the transform of what a convolution reads.
+
+use super::{
+    maps::{Inputs, MOST, OutputGradients, Transform},
+    stage::{Place, Scratch, along, same},
+    tiling::Tiling,
+};
+use crate::simd::{Lanes, Routine};
+use cellseg_core::Real;
+use std::{array::from_fn, marker::PhantomData, ops::Range};
+
+/// Some channels of volumes `[n, d, h, w, c]`, and where tiles read them.
+#[derive(Clone, Copy)]
+pub(super) struct Volumes<'a, T> {
+    pub(super) data: &'a [T],
+    pub(super) extents: [usize; 3],
+    pub(super) channels: usize,
+    /// The channels that are read: first and count.
+    pub(super) read: (usize, usize),
+    /// The first voxel of a tile, from the first voxel of its outputs.
+    pub(super) origin: [isize; 3],
+}
+
+/// What of the volumes a tile reads.
+pub(super) trait Source: Transform {
+    /// Voxels per axis for `m` outputs.
+    fn voxels(m: usize) -> usize;
+}
+
+impl Source for Inputs {
+    #[inline(always)]
+    fn voxels(m: usize) -> usize {
+        m + 2
+    }
+}
+
+impl Source for OutputGradients {
+    #[inline(always)]
+    fn voxels(m: usize) -> usize {
+        m
+    }
+}
+
+/// Where slots lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slots {
+    /// Numbers of a slot.
+    pub(super) length: usize,
+    /// Numbers between neighbouring tiles, and between neighbouring points.
+    pub(super) tile: usize,
+    pub(super) point: usize,
+}
+
+/// Transforms some tiles of volumes. Voxels outside the volume are zeros.
+pub(super) struct Analysis<'a, T, X> {
+    pub(super) tiling: &'a Tiling,
+    pub(super) volumes: Volumes<'a, T>,
+    pub(super) tiles: Range<usize>,
+    /// A slot of numbers for each tile and point, with the channels first in it.
+    pub(super) out: &'a mut [T],
+    pub(super) slots: Slots,
+    pub(super) transform: PhantomData<X>,
+}
+
+impl<T: Real, X: Source> Routine<T> for Analysis<'_, T, X> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<Elem = T>>(self) {
+        let Volumes { extents, channels, read: (first, count), origin, .. } = self.volumes;
+        let (m, points) = (self.tiling.m, self.tiling.extents());
+        let reads = m.map(X::voxels);
+        let Slots { length, tile: per_tile, point: per_point } = self.slots;
+        let last = (self.tiles.len().max(1) - 1) * per_tile + (self.tiling.points() - 1) * per_point;
+        assert!(self.out.len() >= last + length && length >= count.next_multiple_of(L::N));
+        assert!(first + count <= channels);
+        let steps = [extents[1] * extents[2] * channels, extents[2] * channels, channels];
+        let mut scratch = Scratch::<L>::new();
+        let mut patch = Scratch::<L>::new();
+        for (i, tile) in self.tiles.clone().enumerate() {
+            let (volume, at) = self.tiling.get(tile);
+            let start: [isize; 3] = from_fn(|a| at[a] as isize + origin[a]);
+            let inside = (0..3).all(|a| start[a] >= 0 && start[a] as usize + reads[a] <= extents[a]);
+            let x = &self.volumes.data[volume * extents[0] * steps[0]..][..extents[0] * steps[0]];
+            let out = self.out[i * per_tile..].as_mut_ptr();
+            for c in (0..count).step_by(L::N) {
+                let from = if inside && c + L::N <= count {
+                    let voxel: usize = (0..3).map(|a| start[a] as usize * steps[a]).sum();
+                    Place { start: x[voxel + first + c..].as_ptr().cast_mut(), steps }
+                } else {
+                    fill::<L>(x, extents, channels, start, reads, first + c..first + count, &mut patch);
+                    patch.place()
+                };
+                let between = scratch.place();
+                let to = Place {
+                    start: out.wrapping_add(c),
+                    steps: [points[1] * points[2] * per_point, points[2] * per_point, per_point],
+                };
+                // SAFETY: the box at `from` lies inside the volume, as just looked up, or is the patch; its vectors are
+                // full. `between` has room for all points of the largest tile. The slots of all points of this tile lie in
+                // `out`, and each has room for whole vectors, as asserted.
+                unsafe {
+                    along::<L, X>(2, m[2], reads, from, between, same::<L>);
+                    along::<L, X>(1, m[1], [reads[0], 0, points[2]], between, between, same::<L>);
+                    along::<L, X>(0, m[0], [0, points[1], points[2]], between, to, same::<L>);
+                }
+            }
+        }
+    }
+}
+
+/// Copies a vector of channels of the box of voxels that starts at `start`, with zeros where there is no voxel or no
+/// channel.
+#[inline(always)]
+fn fill<L: Lanes>(
+    x: &[L::Elem],
+    extents: [usize; 3],
+    channels: usize,
+    start: [isize; 3],
+    reads: [usize; 3],
+    read: Range<usize>,
+    patch: &mut Scratch<L>,
+) {
+    let inside = |a: usize, i: usize| {
+        let at = start[a] + i as isize;
+        (0..extents[a] as isize).contains(&at).then_some(at as usize)
+    };
+    for i in 0..reads[0] {
+        for j in 0..reads[1] {
+            let row = patch.row(i, j);
+            *row = [L::splat(num_traits::Zero::zero()); MOST];
+            let (Some(z), Some(y)) = (inside(0, i), inside(1, j)) else { continue };
+            let line = (z * extents[1] + y) * extents[2];
+            for (k, to) in row.iter_mut().enumerate().take(reads[2]) {
+                if let Some(w) = inside(2, k) {
+                    let voxel = (line + w) * channels;
+                    *to = L::from_slice(&x[voxel + read.start..voxel + read.end]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Kernels at the points, in the order in which the register tiles read them.
+
+use super::{
+    maps::Taps,
+    product::panel_vectors,
+    shared::Shared,
+    stage::{Scratch, along, same},
+};
+use crate::{
+    conv3d::{
+        direct::{Problem, Weights},
+        geometry::Direction,
+    },
+    simd::{Isa, Lanes, Routine},
+};
+use cellseg_core::{CpuBuffer, Real, Result};
+use rayon::prelude::*;
+use std::marker::PhantomData;
+
+/// Taps of a kernel per axis.
+pub(super) const TAPS: usize = 3;
+
+/// At least as many numbers as any vector holds.
+const MOST_LANES: usize = 16;
+
+/// Input channels that one task transforms: neighbours share the cache lines of transposed weights.
+const GROUP: usize = 16;
+
+/// A kernel's values at the points of a tile: `[point][panel][input channel][output channel]`, where a panel is as many
+/// vectors of output channels as a register tile has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout<T> {
+    /// Outputs of a tile per axis.
+    pub(super) m: [usize; 3],
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    /// Numbers of a vector.
+    pub(super) lanes: usize,
+    pub(super) numbers: PhantomData<T>,
+}
+
+impl<T> Layout<T> {
+    pub(super) fn points(&self) -> usize {
+        self.m.iter().map(|m| m + 2).product()
+    }
+
+    /// Output channels, padded to whole vectors.
+    pub(super) fn width(&self) -> usize {
+        self.outputs.next_multiple_of(self.lanes)
+    }
+
+    fn panel_width(&self) -> usize {
+        panel_vectors(size_of::<T>()) * self.lanes
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.width().div_ceil(self.panel_width())
+    }
+
+    /// The first output channel of a panel, and how many it has.
+    #[inline(always)]
+    fn panel(&self, panel: usize) -> (usize, usize) {
+        let first = panel * self.panel_width();
+        (first, self.panel_width().min(self.width() - first))
+    }
+}
+
+/// A kernel's values at the points of a tile.
+pub(crate) struct Transformed<T> {
+    pub(super) layout: Layout<T>,
+    values: CpuBuffer,
+}
+
+impl<T: Real> Transformed<T> {
+    /// The kernel's values at the points of tiles of `m` outputs per axis.
+    ///
+    /// They are computed in double precision and rounded once: their errors would be those of every output.
+    pub(crate) fn new(isa: Isa, problem: &Problem, weights: Weights<'_, T>, m: [usize; 3]) -> Result<Self> {
+        let Problem { input_channels: inputs, output_channels: outputs, .. } = *problem;
+        let layout = Layout { m, inputs, outputs, lanes: isa.lanes::<T>(), numbers: PhantomData };
+        let mut values = CpuBuffer::new(T::DTYPE, layout.points() * inputs * layout.width())?;
+        let out = Shared::new(values.as_mut_slice::<T>().unwrap_or_default());
+        let mirrored = problem.direction == Direction::ToFine;
+        let groups = inputs.div_ceil(GROUP);
+        (0..layout.panels() * groups).into_par_iter().for_each(|i| {
+            let (panel, first) = (i / groups, i % groups * GROUP);
+            let inputs = first..(first + GROUP).min(inputs);
+            isa.run(Panel { layout, weights, mirrored, inputs, panel, out });
+        });
+        Ok(Transformed { layout, values })
+    }
+
+    /// The first output channel of a panel, and its matrix of input by output channels at a point.
+    #[inline(always)]
+    pub(super) fn panel(&self, point: usize, panel: usize) -> (usize, &[T]) {
+        let (channel, width) = self.layout.panel(panel);
+        let Layout { inputs, .. } = self.layout;
+        let start = (point * self.layout.width() + channel) * inputs;
+        (channel, &self.values.as_slice().unwrap_or_default()[start..start + inputs * width])
+    }
+}
+
+/// Some input channels of a panel.
+struct Panel<'a, T> {
+    layout: Layout<T>,
+    weights: Weights<'a, T>,
+    /// Whether the taps are to be taken from the last to the first.
+    mirrored: bool,
+    inputs: std::ops::Range<usize>,
+    panel: usize,
+    out: Shared<'a, T>,
+}
+
+impl<T: Real> Routine<f64> for Panel<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<Elem = f64>>(self) {
+        let Layout { m, inputs, outputs, .. } = self.layout;
+        let (channel, width) = self.layout.panel(self.panel);
+        assert!(
+            width.is_multiple_of(L::N)
+                && L::N <= MOST_LANES
+                && self.out.len() >= self.layout.points() * inputs * self.layout.width()
+        );
+        let points = m.map(|m| m + 2);
+        let data = self.weights.data;
+        let tap_size = inputs * outputs;
+        let (mut taps, mut values) = (Scratch::<L>::new(), Scratch::<L>::new());
+        for input in self.inputs {
+            for output in (channel..channel + width).step_by(L::N) {
+                // Channels that do not exist stay zeros.
+                let mut row = [0.0; MOST_LANES];
+                let count = L::N.min(outputs.saturating_sub(output));
+                for tap in 0..TAPS * TAPS * TAPS {
+                    let from = if self.mirrored { TAPS * TAPS * TAPS - 1 - tap } else { tap } * tap_size;
+                    if self.weights.transposed {
+                        let column = data.get(from + output * inputs + input..).unwrap_or_default();
+                        let column = column.iter().step_by(inputs);
+                        row.iter_mut().zip(column).take(count).for_each(|(to, x)| *to = x.wide());
+                    } else {
+                        let line = data.get(from + input * outputs + output..).unwrap_or_default();
+                        row.iter_mut().zip(line).take(count).for_each(|(to, x)| *to = x.wide());
+                    }
+                    taps.row(tap / (TAPS * TAPS), tap / TAPS % TAPS)[tap % TAPS] =
+                        L::from_slice(&row[..L::N]);
+                }
+                let (from, to) = (taps.place(), values.place());
+                // SAFETY: both have room for all vectors of the largest tile.
+                unsafe {
+                    along::<L, Taps>(2, m[2], [TAPS; 3], from, to, same::<L>);
+                    along::<L, Taps>(1, m[1], [TAPS, TAPS, points[2]], to, to, same::<L>);
+                    along::<L, Taps>(0, m[0], [TAPS, points[1], points[2]], to, to, same::<L>);
+                }
+                for point in 0..self.layout.points() {
+                    let (i, j) = (point / points[2], point % points[2]);
+                    values.row(i / points[1], i % points[1])[j].write(&mut row[..L::N]);
+                    let start =
+                        (point * self.layout.width() + channel) * inputs + input * width + output - channel;
+                    // SAFETY: this task alone refers to the input channel `input` of this panel.
+                    let to = unsafe { self.out.slice(start, L::N) };
+                    to.iter_mut().zip(&row).for_each(|(to, x)| *to = T::of(*x));
+                }
+            }
+        }
+    }
+}
