@@ -12,6 +12,8 @@ use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 
 use crate::grid::{Grid, raster};
+use crate::memory::zeros;
+use crate::runs::{Run, Runs, cut_ids, cut_mask, cut_outside, number_of_runs, rows_fit};
 use crate::union_find::UnionFind;
 use crate::{Connectivity, Error, Labels};
 
@@ -21,197 +23,280 @@ use crate::{Connectivity, Error, Labels};
 /// [`Error::TooManyLabels`] if the mask has more runs of voxels than 32 bits can number.
 pub fn components(mask: ArrayView3<bool>, connectivity: Connectivity) -> Result<Labels, Error> {
     let grid = Grid::of(&mask);
-    if grid.len() == 0 {
-        return Ok(Labels::none(grid.shape()));
-    }
-    if u32::try_from(grid.nx).is_err() {
-        return Err(Error::TooLarge { shape: grid.shape(), limit: 1 << 32 });
-    }
-    let voxels = raster(&mask);
-    let slabs: Vec<Slab> = grid
-        .slabs()
-        .into_par_iter()
-        .map(|planes| Slab::cut(&voxels, grid, planes, connectivity))
-        .collect::<Result<_, _>>()?;
-    let sets = join(&slabs, grid, connectivity)?;
-    let (numbers, count) = sets.numbered();
-    Ok(Labels::from_dense(paint(&slabs, grid, &numbers), count))
+    let bodies = Bodies::of_mask(grid, &raster(&mask), connectivity)?;
+    Ok(Labels::from_dense(bodies.paint(), bodies.count))
 }
 
-/// A run of foreground voxels `start..end` of one row.
-type Run = (u32, u32);
-
-/// The runs of some planes and their sets.
-struct Slab {
-    planes: Range<usize>,
-    /// Where each row's runs begin in `runs`; one more entry than rows.
-    rows: Vec<u32>,
-    runs: Vec<Run>,
-    sets: UnionFind,
-}
-
-impl Slab {
-    fn cut(
-        mask: &[bool],
-        grid: Grid,
-        planes: Range<usize>,
-        connectivity: Connectivity,
-    ) -> Result<Self, Error> {
-        let mut runs = Vec::new();
-        let mut rows = vec![0];
-        for row in mask[planes.start * grid.plane()..planes.end * grid.plane()].chunks_exact(grid.nx) {
-            cut_row(row, &mut runs);
-            rows.push(run_number(runs.len())?);
-        }
-        let mut slab = Self { planes, rows, sets: UnionFind::new(run_number(runs.len())?), runs };
-        for z in 0..slab.planes.len() {
-            for y in 0..grid.ny {
-                slab.unite_with_earlier_rows(z, y, grid, connectivity);
-            }
-        }
-        Ok(slab)
-    }
-
-    fn row(&self, row: usize) -> Range<usize> {
-        self.rows[row] as usize..self.rows[row + 1] as usize
-    }
-
-    /// Unites the runs of row (z, y) of this slab with the touching ones of the rows before it.
-    fn unite_with_earlier_rows(&mut self, z: usize, y: usize, grid: Grid, connectivity: Connectivity) {
-        let here = self.row(z * grid.ny + y);
-        if here.is_empty() {
-            return;
-        }
-        let before = (y > 0).then(|| (z * grid.ny + y - 1, slack(connectivity, 1)));
-        let plane_before = (z > 0)
-            .then(|| touching_rows(y, grid, connectivity).map(|(y, slack)| ((z - 1) * grid.ny + y, slack)));
-        for (row, slack) in before.into_iter().chain(plane_before.into_iter().flatten()) {
-            if let Some(slack) = slack {
-                let there = self.row(row);
-                unite_rows(
-                    (&self.runs[there.clone()], there.start),
-                    (&self.runs[here.clone()], here.start),
-                    slack,
-                    &mut self.sets,
-                );
-            }
-        }
-    }
-}
-
-fn run_number(runs: usize) -> Result<u32, Error> {
-    u32::try_from(runs).map_err(|_| Error::TooManyLabels { count: runs as u64 })
-}
-
-/// Appends the runs of true voxels of one row.
-fn cut_row(row: &[bool], runs: &mut Vec<Run>) {
-    let mut x = 0;
-    while let Some(skip) = row[x..].iter().position(|&inside| inside) {
-        let start = x + skip;
-        let end = row[start..].iter().position(|&inside| !inside).map_or(row.len(), |length| start + length);
-        runs.push((start as u32, end as u32));
-        x = end;
-    }
-}
-
-/// How far apart in x two runs may be and still touch, where `differing` of their coordinates z and y differ.
+/// Labels the connected components of equal ids (z, y, x), 0 being background: voxels of one id that do not hang together
+/// become several objects, different ids never become one. Numbered in raster order of their first voxels.
 ///
-/// 0: they must overlap; 1: ends may meet diagonally; `None`: such rows are never connected.
-fn slack(connectivity: Connectivity, differing: usize) -> Option<u32> {
-    match (connectivity, differing) {
-        (Connectivity::Six, 1) | (Connectivity::Eighteen, 2) => Some(0),
-        (Connectivity::Six, _) => None,
-        _ => Some(1),
-    }
+/// # Errors
+/// [`Error::TooManyLabels`] if there are more runs of voxels than 32 bits can number.
+pub fn components_of_ids(ids: ArrayView3<u32>, connectivity: Connectivity) -> Result<Labels, Error> {
+    let grid = Grid::of(&ids);
+    let bodies = Bodies::of_ids(grid, &raster(&ids), connectivity)?;
+    Ok(Labels::from_dense(bodies.paint(), bodies.count))
 }
 
-/// The rows of the neighbouring plane that can touch row `y`, with their slack.
-fn touching_rows(
-    y: usize,
+/// Connected components by their runs, without a volume of ids.
+pub(crate) struct Bodies {
     grid: Grid,
-    connectivity: Connectivity,
-) -> impl Iterator<Item = (usize, Option<u32>)> {
-    (y.saturating_sub(1)..(y + 2).min(grid.ny))
-        .map(move |other| (other, slack(connectivity, if other == y { 1 } else { 2 })))
+    pub(crate) slabs: Vec<Slab>,
+    /// The number of each run's component, 1 to `count`, slab after slab.
+    numbers: Vec<u32>,
+    pub(crate) count: u32,
 }
 
-/// Unites the touching runs of two rows, each given with the number of its first run.
-fn unite_rows(
-    (a, a_first): (&[Run], usize),
-    (b, b_first): (&[Run], usize),
-    slack: u32,
-    sets: &mut UnionFind,
-) {
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() && j < b.len() {
-        if a[i].0 < b[j].1 + slack && b[j].0 < a[i].1 + slack {
-            sets.unite((a_first + i) as u32, (b_first + j) as u32);
+/// The runs of some planes.
+pub(crate) struct Slab {
+    pub(crate) planes: Range<usize>,
+    pub(crate) runs: Runs,
+    /// Where the slab's runs begin in [`Bodies::numbers`].
+    first: usize,
+}
+
+impl Bodies {
+    /// The components of the true voxels.
+    pub(crate) fn of_mask(grid: Grid, mask: &[bool], connectivity: Connectivity) -> Result<Self, Error> {
+        Self::of_rows(grid, connectivity, |row, runs| cut_mask(grid.row(mask, row), runs), |_, _| true)
+    }
+
+    /// The components of the false voxels.
+    pub(crate) fn of_outside(grid: Grid, mask: &[bool], connectivity: Connectivity) -> Result<Self, Error> {
+        Self::of_rows(grid, connectivity, |row, runs| cut_outside(grid.row(mask, row), runs), |_, _| true)
+    }
+
+    /// The components of voxels of equal ids.
+    pub(crate) fn of_ids(grid: Grid, ids: &[u32], connectivity: Connectivity) -> Result<Self, Error> {
+        let cut = |row, runs: &mut Vec<Run>| cut_ids(grid.row(ids, row), runs);
+        let id = |(row, run): (usize, Run)| ids[row * grid.nx + run.0 as usize];
+        Self::of_rows(grid, connectivity, cut, |a, b| id(a) == id(b))
+    }
+
+    /// The components of the runs that `cut(row, runs)` finds, where touching runs for which `alike` is true, given each
+    /// with its row's number, are one.
+    fn of_rows(
+        grid: Grid,
+        connectivity: Connectivity,
+        cut: impl Fn(usize, &mut Vec<Run>) + Sync,
+        alike: impl Fn((usize, Run), (usize, Run)) -> bool + Sync,
+    ) -> Result<Self, Error> {
+        if grid.len() == 0 {
+            return Ok(Self { grid, slabs: Vec::new(), numbers: Vec::new(), count: 0 });
         }
-        if a[i].1 < b[j].1 { i += 1 } else { j += 1 }
+        let grid = rows_fit(grid)?;
+        let unite = Unite { grid, connectivity, alike };
+        let parts: Vec<(Range<usize>, Runs, UnionFind)> = grid
+            .slabs()
+            .into_par_iter()
+            .map(|planes| {
+                let runs = Runs::cut(grid, planes.clone(), &cut)?;
+                let mut sets = UnionFind::new(number_of_runs(runs.list.len())?);
+                unite.within(&runs, &planes, &mut sets);
+                Ok((planes, runs, sets))
+            })
+            .collect::<Result<_, _>>()?;
+        number_of_runs(parts.iter().map(|(_, runs, _)| runs.list.len()).sum())?;
+        let (mut sets, mut slabs) = (UnionFind::default(), Vec::with_capacity(parts.len()));
+        let mut first = 0;
+        for (planes, runs, part) in parts {
+            sets.append(&part);
+            let slab = Slab { planes, runs, first };
+            first += slab.runs.list.len();
+            if let Some(above) = slabs.last() {
+                unite.across(above, &slab, &mut sets);
+            }
+            slabs.push(slab);
+        }
+        let (numbers, count) = sets.numbered();
+        Ok(Self { grid, slabs, numbers, count })
     }
-}
 
-/// The sets of all slabs in one forest, with the runs that touch across slab borders united.
-fn join(slabs: &[Slab], grid: Grid, connectivity: Connectivity) -> Result<UnionFind, Error> {
-    run_number(slabs.iter().map(|slab| slab.runs.len()).sum())?;
-    let mut sets = UnionFind::default();
-    for slab in slabs {
-        sets.append(&slab.sets);
+    /// The component of each run of a slab.
+    pub(crate) fn numbers(&self, slab: &Slab) -> &[u32] {
+        &self.numbers[slab.first..slab.first + slab.runs.list.len()]
     }
-    let mut first = 0;
-    for pair in slabs.windows(2) {
-        let (above, below) = (&pair[0], &pair[1]);
-        let last_plane = (above.planes.len() - 1) * grid.ny;
-        let below_first = first + above.runs.len();
-        for y in 0..grid.ny {
-            let here = below.row(y);
-            for (other, slack) in touching_rows(y, grid, connectivity) {
-                if let Some(slack) = slack {
-                    let there = above.row(last_plane + other);
-                    unite_rows(
-                        (&above.runs[there.clone()], first + there.start),
-                        (&below.runs[here.clone()], below_first + here.start),
-                        slack,
-                        &mut sets,
-                    );
+
+    /// Which components have a voxel at the border of the volume; entry 0 is false.
+    pub(crate) fn touching_border(&self) -> Vec<bool> {
+        let Grid { nz, ny, nx } = self.grid;
+        let mut touching = vec![false; self.count as usize + 1];
+        for slab in &self.slabs {
+            let numbers = self.numbers(slab);
+            for row in 0..slab.planes.len() * ny {
+                let (z, y) = (slab.planes.start + row / ny, row % ny);
+                let outermost = z == 0 || z + 1 == nz || y == 0 || y + 1 == ny;
+                for run in slab.runs.row(row) {
+                    let (start, end) = slab.runs.list[run];
+                    if outermost || start == 0 || end as usize == nx {
+                        touching[numbers[run] as usize] = true;
+                    }
                 }
             }
         }
-        first = below_first;
+        touching
     }
-    Ok(sets)
+
+    /// The volume with each voxel's component, 0 outside.
+    fn paint(&self) -> Array3<u32> {
+        let mut ids = zeros(self.grid);
+        self.paint_into(ids.as_slice_mut().expect("zeros are made in raster order"), |number| Some(number));
+        ids
+    }
+
+    /// Writes `value(number)`, where it is something, over the voxels of each component.
+    pub(crate) fn paint_into<T: Copy + Send>(
+        &self,
+        mut voxels: &mut [T],
+        value: impl Fn(u32) -> Option<T> + Sync,
+    ) {
+        let grid = self.grid;
+        let mut parts = Vec::with_capacity(self.slabs.len());
+        for slab in &self.slabs {
+            let (part, rest) = voxels.split_at_mut(slab.planes.len() * grid.plane());
+            parts.push((slab, part));
+            voxels = rest;
+        }
+        parts.into_par_iter().for_each(|(slab, part)| {
+            let numbers = self.numbers(slab);
+            for (row, line) in part.chunks_exact_mut(grid.nx).enumerate() {
+                for run in slab.runs.row(row) {
+                    let (start, end) = slab.runs.list[run];
+                    if let Some(value) = value(numbers[run]) {
+                        line[start as usize..end as usize].fill(value);
+                    }
+                }
+            }
+        });
+    }
 }
 
-/// Writes each run's number into a volume of zeros.
-fn paint(slabs: &[Slab], grid: Grid, numbers: &[u32]) -> Array3<u32> {
-    let mut ids = vec![0u32; grid.len()];
-    let (mut ids_left, mut numbers_left) = (ids.as_mut_slice(), numbers);
-    let mut parts = Vec::with_capacity(slabs.len());
-    for slab in slabs {
-        let (voxels, ids_rest) = ids_left.split_at_mut(slab.planes.len() * grid.plane());
-        let (numbers, numbers_rest) = numbers_left.split_at(slab.runs.len());
-        parts.push((slab, voxels, numbers));
-        (ids_left, numbers_left) = (ids_rest, numbers_rest);
+/// A run that is to be united with those of other rows.
+struct Pending {
+    run: Run,
+    number: u32,
+    /// Whether one run of another row lies along all of it.
+    covered: bool,
+}
+
+/// Which runs are united.
+struct Unite<F> {
+    grid: Grid,
+    connectivity: Connectivity,
+    alike: F,
+}
+
+impl<F: Fn((usize, Run), (usize, Run)) -> bool> Unite<F> {
+    /// Unites the touching runs of some planes.
+    fn within(&self, runs: &Runs, planes: &Range<usize>, sets: &mut UnionFind) {
+        let ny = self.grid.ny;
+        let origin = planes.start * ny;
+        let mut pending = Vec::new();
+        let line = |row: usize| Line { row: origin + row, runs: runs.of_row(row), first: runs.row(row).start };
+        for row in 0..planes.len() * ny {
+            let here = line(row);
+            if here.runs.is_empty() {
+                continue;
+            }
+            let (above, y) = (row.checked_sub(ny), row % ny);
+            let before = (y > 0).then(|| line(row - 1));
+            let plane_above =
+                above.map(|row| self.beside(y).map(|dy| dy.map(|dy| line(row.wrapping_add_signed(dy)))));
+            self.row(here, plane_above.unwrap_or_default(), before, &mut pending, sets);
+        }
     }
-    parts.into_par_iter().for_each(|(slab, voxels, numbers)| {
-        for (row, line) in voxels.chunks_exact_mut(grid.nx).enumerate() {
-            for run in slab.row(row) {
-                let (start, end) = slab.runs[run];
-                line[start as usize..end as usize].fill(numbers[run]);
+
+    /// Unites the touching runs of the last plane of one slab and the first of the next.
+    fn across(&self, above: &Slab, below: &Slab, sets: &mut UnionFind) {
+        let ny = self.grid.ny;
+        let last_plane = (above.planes.len() - 1) * ny;
+        let mut pending = Vec::new();
+        for y in 0..ny {
+            let plane_above = self.beside(y).map(|dy| {
+                dy.map(|dy| above.line(last_plane + y.wrapping_add_signed(dy), self.grid))
+            });
+            self.row(below.line(y, self.grid), plane_above, None, &mut pending, sets);
+        }
+    }
+
+    /// The steps along y to the rows of the plane before that row `y` may touch: to its own, the next, the one before.
+    fn beside(&self, y: usize) -> [Option<isize>; 3] {
+        let diagonal = self.connectivity != Connectivity::Six;
+        [Some(0), (diagonal && y + 1 < self.grid.ny).then_some(1), (diagonal && y > 0).then_some(-1)]
+    }
+
+    /// Unites the runs of a row with those of three rows of the plane before, in the order of [`Self::beside`], and with
+    /// those of the row before.
+    ///
+    /// With 26 neighbours a voxel of the row `above` touches all that the voxel below it touches in the other rows, and
+    /// one of the row `before` all of these but those of the row `next`: runs that are covered by theirs are already
+    /// united with the others (Wu, Otoo & Suzuki 2009 decide so voxel by voxel).
+    fn row(
+        &self,
+        here: Line,
+        [above, next, previous]: [Option<Line>; 3],
+        before: Option<Line>,
+        pending: &mut Vec<Pending>,
+        sets: &mut UnionFind,
+    ) {
+        let full = self.connectivity == Connectivity::TwentySix;
+        let face = u32::from(self.connectivity != Connectivity::Six);
+        let edge = u32::from(full);
+        pending.clear();
+        pending.extend(
+            (here.first as u32..).zip(here.runs).map(|(number, &run)| Pending { run, number, covered: false }),
+        );
+        for (other, slack, covers) in
+            [(above, face, full), (next, edge, false), (before, face, full), (previous, edge, false)]
+        {
+            if let Some(other) = other {
+                self.meet(other, here.row, pending, slack, covers, sets);
+            }
+            if covers {
+                pending.retain(|run| !run.covered);
             }
         }
-    });
-    Array3::from_shape_vec(grid.shape(), ids).expect("one id for each voxel of the grid")
+    }
+
+    /// Unites the runs of `a` with the touching ones of another row.
+    ///
+    /// Runs may be `slack` apart: 0 where they must overlap, 1 where ends may meet diagonally.
+    #[inline]
+    fn meet(&self, a: Line, row: usize, b: &mut [Pending], slack: u32, covers: bool, sets: &mut UnionFind) {
+        let mut touch = |i: usize, b: &mut Pending| {
+            let (above, below) = (a.runs[i], b.run);
+            let near = above.0 < below.1 + slack && below.0 < above.1 + slack;
+            if near && (self.alike)((a.row, above), (row, below)) {
+                sets.unite((a.first + i) as u32, b.number);
+                b.covered |= covers && above.0 <= below.0 && below.1 <= above.1;
+            }
+        };
+        let (mut i, mut j) = (0, 0);
+        while i < a.runs.len() && j < b.len() {
+            touch(i, &mut b[j]);
+            let (end, other_end) = (a.runs[i].1, b[j].run.1);
+            // Two that end together may each touch, by a corner, the one after the other: runs of ids follow without a gap.
+            if end == other_end && i + 1 < a.runs.len() {
+                touch(i + 1, &mut b[j]);
+            }
+            if end < other_end { i += 1 } else { j += 1 }
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The runs of one row.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    /// The row's number in the volume.
+    row: usize,
+    runs: &'a [Run],
+    /// The number of its first run.
+    first: usize,
+}
 
-    #[test]
-    fn more_runs_than_32_bits_can_number_are_an_error() {
-        assert_eq!(run_number(u32::MAX as usize), Ok(u32::MAX));
-        let count = u64::from(u32::MAX) + 1;
-        assert_eq!(run_number(count as usize), Err(Error::TooManyLabels { count }));
+impl Slab {
+    fn line(&self, row: usize, grid: Grid) -> Line<'_> {
+        let first = self.first + self.runs.row(row).start;
+        Line { row: self.planes.start * grid.ny + row, runs: self.runs.of_row(row), first }
     }
 }

@@ -1,11 +1,16 @@
 //! The separable Gaussian filter.
+//!
+//! Rows along x are blurred one by one. Along y and z a row of the result is a weighted sum of whole rows, which lie side
+//! by side in memory: a ring of the last `2 radius + 1` rows stays in the cache, so that each pass reads and writes every
+//! voxel once, without gathering strided lines. x and y are blurred while a plane is in the cache.
 
-use ndarray::{Array3, ArrayView3};
+use ndarray::{Array3, ArrayView3, Axis};
 use rayon::prelude::*;
 
 use crate::Error;
 use crate::grid::{Grid, raster};
-use crate::lanes::{LANES, StridedAxis, for_each_block};
+use crate::memory::zeros;
+use crate::wide::wide;
 
 /// Kernels end at this many standard deviations, as in `scipy.ndimage.gaussian_filter`.
 pub const TRUNCATE: f64 = 4.0;
@@ -21,21 +26,49 @@ const MAX_RADIUS: f64 = 65_536.0;
 /// # Errors
 /// [`Error::Argument`] if a sigma is negative, not finite or beyond 16,000 voxels.
 pub fn gaussian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<Array3<f32>, Error> {
-    let kernels = sigma.map(half_kernel);
-    let [kernel_z, kernel_y, kernel_x] = kernels;
+    let [kernel_z, kernel_y, kernel_x] = sigma.map(half_kernel);
     let (kernel_z, kernel_y, kernel_x) = (kernel_z?, kernel_y?, kernel_x?);
     let grid = Grid::of(&image);
-    let mut blurred = Array3::from_shape_vec(grid.shape(), raster(&image).into_owned()).expect("same shape");
+    let mut blurred = zeros(grid);
     if grid.len() == 0 {
         return Ok(blurred);
     }
-    blur_rows(&mut blurred, grid, &kernel_x);
-    for (axis, kernel) in [(StridedAxis::Y, &kernel_y), (StridedAxis::Z, &kernel_z)] {
-        if kernel.len() > 1 {
-            for_each_block(&mut blurred, axis, Vec::new, |padded, block, _| {
-                blur_block(padded, block, kernel)
-            });
-        }
+    let source = raster(&image);
+    let planes = blurred.as_slice_mut().expect("zeros are made in raster order");
+    planes.par_chunks_exact_mut(grid.plane()).zip(source.par_chunks_exact(grid.plane())).for_each_init(
+        || (Ring::new(grid.ny, grid.nx, &kernel_y), vec![0.0; grid.nx + 2 * (kernel_x.len() - 1)]),
+        |(ring, padded), (plane, source)| {
+            let rows = source.chunks_exact(grid.nx);
+            if kernel_y.len() == 1 {
+                for (to, from) in plane.chunks_exact_mut(grid.nx).zip(rows) {
+                    blur_row(from, padded, &kernel_x, to);
+                }
+                return;
+            }
+            ring.clear();
+            let mut results = plane.chunks_exact_mut(grid.nx);
+            for from in rows {
+                ring.push(|row| blur_row(from, padded, &kernel_x, row));
+                ring.ready(&mut results);
+            }
+        },
+    );
+    if kernel_z.len() > 1 {
+        let columns: Vec<_> = blurred.axis_iter_mut(Axis(1)).collect();
+        columns.into_par_iter().for_each_init(
+            || Ring::new(grid.nz, grid.nx, &kernel_z),
+            |ring, mut column| {
+                ring.clear();
+                let mut rows: Vec<&mut [f32]> =
+                    column.rows_mut().into_iter().filter_map(|row| row.into_slice()).collect();
+                let mut done = 0;
+                for z in 0..grid.nz {
+                    ring.push(|row| row.copy_from_slice(rows[z]));
+                    let mut results = rows[done..].iter_mut().map(|row| &mut **row);
+                    done += ring.ready(&mut results);
+                }
+            },
+        );
     }
     Ok(blurred)
 }
@@ -65,46 +98,140 @@ fn mirrored(index: isize, len: usize) -> usize {
     if index < len { index } else { 2 * len - 1 - index }
 }
 
-fn blur_rows(volume: &mut Array3<f32>, grid: Grid, kernel: &[f32]) {
-    let radius = kernel.len() - 1;
+/// Blurs one row along itself; `padded` has room for the row and a radius on both sides.
+fn blur_row(row: &[f32], padded: &mut [f32], kernel: &[f32], result: &mut [f32]) {
+    let (radius, len) = (kernel.len() - 1, row.len());
     if radius == 0 {
+        result.copy_from_slice(row);
         return;
     }
-    let voxels = volume.as_slice_mut().expect("the volume was made in raster order");
-    voxels.par_chunks_exact_mut(grid.nx).with_min_len(64).for_each_init(
-        || vec![0.0; grid.nx + 2 * radius],
-        |padded, row| {
-            for (index, value) in padded.iter_mut().enumerate() {
-                *value = row[mirrored(index as isize - radius as isize, grid.nx)];
+    padded[radius..radius + len].copy_from_slice(row);
+    for step in 1..=radius {
+        padded[radius - step] = row[mirrored(-(step as isize), len)];
+        padded[radius + len + step - 1] = row[mirrored((len + step - 1) as isize, len)];
+    }
+    blur_padded(padded, kernel, result);
+}
+
+/// How many neighbouring sums are kept in registers.
+const BLOCK: usize = 64;
+
+wide! {
+    /// `result[i] = sum over k of kernel[|k|] padded[i + radius + k]`.
+    fn blur_padded(padded: &[f32], kernel: &[f32], result: &mut [f32]) {
+        let radius = kernel.len() - 1;
+        let len = result.len();
+        let (blocks, rest) = result.as_chunks_mut::<BLOCK>();
+        let rest_at = len - rest.len();
+        for (block, sums) in blocks.iter_mut().enumerate() {
+            let at = BLOCK * block + radius;
+            *sums = weighted(kernel, |offset| {
+                (lanes(&padded[at - offset..]), lanes(&padded[at + offset..]))
+            });
+        }
+        for (sum, at) in rest.iter_mut().zip(rest_at + radius..) {
+            *sum = kernel[0] * padded[at];
+            for (offset, weight) in kernel.iter().enumerate().skip(1) {
+                *sum += weight * (padded[at - offset] + padded[at + offset]);
             }
-            weighted_sum(padded, row, kernel, 1);
-        },
-    );
-}
-
-fn blur_block(padded: &mut Vec<f32>, block: &mut [f32], kernel: &[f32]) {
-    let (radius, length) = (kernel.len() - 1, block.len() / LANES);
-    padded.clear();
-    for index in 0..length + 2 * radius {
-        let row = mirrored(index as isize - radius as isize, length);
-        padded.extend_from_slice(&block[row * LANES..(row + 1) * LANES]);
-    }
-    for (step, row) in block.chunks_exact_mut(LANES).enumerate() {
-        weighted_sum(&padded[step * LANES..(step + 1 + 2 * radius) * LANES], row, kernel, LANES);
+        }
     }
 }
 
-/// `out[i] = sum over k of kernel[|k|] * padded[i + (radius + k) * stride]`.
-#[inline]
-fn weighted_sum(padded: &[f32], out: &mut [f32], kernel: &[f32], stride: usize) {
-    let (radius, width) = (kernel.len() - 1, out.len());
-    let centre = &padded[radius * stride..][..width];
-    out.iter_mut().zip(centre).for_each(|(sum, value)| *sum = kernel[0] * value);
+#[inline(always)]
+fn lanes(values: &[f32]) -> &[f32; BLOCK] {
+    values.first_chunk().expect("blocks end inside the row")
+}
+
+/// The weighted sum of the pairs of blocks at each offset; the pair of offset 0 is one block twice.
+#[inline(always)]
+fn weighted<'a>(
+    kernel: &[f32],
+    pair: impl Fn(usize) -> (&'a [f32; BLOCK], &'a [f32; BLOCK]),
+) -> [f32; BLOCK] {
+    let (centre, _) = pair(0);
+    let mut sums = [0.0; BLOCK];
+    for lane in 0..BLOCK {
+        sums[lane] = kernel[0] * centre[lane];
+    }
     for (offset, &weight) in kernel.iter().enumerate().skip(1) {
-        let before = &padded[(radius - offset) * stride..][..width];
-        let after = &padded[(radius + offset) * stride..][..width];
-        for ((sum, a), b) in out.iter_mut().zip(before).zip(after) {
-            *sum += weight * (a + b);
+        let (before, after) = pair(offset);
+        for lane in 0..BLOCK {
+            sums[lane] += weight * (before[lane] + after[lane]);
+        }
+    }
+    sums
+}
+
+/// The latest rows of a plane that are needed for the next row of the result.
+struct Ring<'a> {
+    kernel: &'a [f32],
+    /// How many rows the plane has.
+    rows: usize,
+    width: usize,
+    /// Row `n` lies at place `n % capacity`.
+    values: Vec<f32>,
+    capacity: usize,
+    pushed: usize,
+    done: usize,
+}
+
+impl<'a> Ring<'a> {
+    fn new(rows: usize, width: usize, kernel: &'a [f32]) -> Self {
+        let capacity = rows.min(2 * kernel.len() - 1);
+        Self { kernel, rows, width, values: vec![0.0; capacity * width], capacity, pushed: 0, done: 0 }
+    }
+
+    fn clear(&mut self) {
+        (self.pushed, self.done) = (0, 0);
+    }
+
+    /// Adds the next row, which `fill` writes.
+    fn push(&mut self, fill: impl FnOnce(&mut [f32])) {
+        let place = self.pushed % self.capacity * self.width;
+        fill(&mut self.values[place..place + self.width]);
+        self.pushed += 1;
+    }
+
+    /// Writes all rows of the result for which the rows pushed so far suffice; returns how many.
+    fn ready<'r>(&mut self, results: &mut impl Iterator<Item = &'r mut [f32]>) -> usize {
+        let before = self.done;
+        let radius = self.kernel.len() - 1;
+        while self.done < self.rows
+            && (self.pushed == self.rows || self.done + radius < self.pushed)
+            && let Some(result) = results.next()
+        {
+            let centre = self.done as isize;
+            let row = |offset: isize| {
+                let place = mirrored(centre + offset, self.rows) % self.capacity * self.width;
+                &self.values[place..place + self.width]
+            };
+            let pairs: Vec<_> = (0..=radius as isize).map(|offset| (row(-offset), row(offset))).collect();
+            blur_rows(&pairs, self.kernel, result);
+            self.done += 1;
+        }
+        self.done - before
+    }
+}
+
+wide! {
+    /// `result[x] = sum over k of kernel[k] (before[k][x] + after[k][x])`, the row itself at k = 0 counted once.
+    fn blur_rows(pairs: &[(&[f32], &[f32])], kernel: &[f32], result: &mut [f32]) {
+        let len = result.len();
+        let (blocks, rest) = result.as_chunks_mut::<BLOCK>();
+        let rest_at = len - rest.len();
+        for (block, sums) in blocks.iter_mut().enumerate() {
+            let at = BLOCK * block;
+            *sums = weighted(kernel, |offset| {
+                let (before, after) = pairs[offset];
+                (lanes(&before[at..]), lanes(&after[at..]))
+            });
+        }
+        for (sum, x) in rest.iter_mut().zip(rest_at..) {
+            *sum = kernel[0] * pairs[0].0[x];
+            for (weight, (before, after)) in kernel.iter().zip(pairs).skip(1) {
+                *sum += weight * (before[x] + after[x]);
+            }
         }
     }
 }

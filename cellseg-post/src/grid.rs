@@ -58,6 +58,12 @@ impl Grid {
         self.ny * self.nx
     }
 
+    /// Row `row` of the volume's voxels in raster order, counted from its first row.
+    #[inline]
+    pub(crate) fn row<T>(self, voxels: &[T], row: usize) -> &[T] {
+        &voxels[row * self.nx..(row + 1) * self.nx]
+    }
+
     pub(crate) fn position(self, index: usize) -> [usize; 3] {
         let row = index / self.nx;
         [row / self.ny, row % self.ny, index % self.nx]

@@ -48,7 +48,10 @@ mod grid;
 mod instances;
 mod labels;
 mod lanes;
+mod memory;
+mod morphology;
 mod regions;
+mod runs;
 mod scores;
 mod seeds;
 mod spacing;
@@ -56,8 +59,9 @@ mod threshold;
 mod union_find;
 mod voronoi;
 mod watershed;
+mod wide;
 
-pub use components::components;
+pub use components::{components, components_of_ids};
 pub use distance::{distance_transform, nearest_seed, squared_distance_transform};
 pub use error::Error;
 pub use gaussian::{TRUNCATE, gaussian};
@@ -67,6 +71,7 @@ pub use instances::{
     voronoi_otsu,
 };
 pub use labels::{Labels, Relabelled, relabel_sequential};
+pub use morphology::fill_holes;
 pub use regions::{Cell, Intensity, Region, Table, cellseg3d_table, region_table, regions};
 pub use scores::{Criterion, Matching, Overlap, Overlaps, dice, foreground_iou, match_slices};
 pub use seeds::{MaximaRule, Peak, keep_apart, local_maxima, persistent_peaks, seed_volume, threshold_seeds};

@@ -35,6 +35,21 @@ impl Spacing {
         [self.z, self.y, self.x]
     }
 
+    /// The distance between neighbouring planes in micrometres.
+    pub fn z(self) -> f64 {
+        self.z
+    }
+
+    /// The distance between neighbouring rows in micrometres.
+    pub fn y(self) -> f64 {
+        self.y
+    }
+
+    /// The distance between neighbouring voxels of a row in micrometres.
+    pub fn x(self) -> f64 {
+        self.x
+    }
+
     /// The volume of one voxel in cubic micrometres.
     pub fn voxel_volume(self) -> f64 {
         self.z * self.y * self.x

@@ -1,6 +1,7 @@
 //! Exact Euclidean distances in micrometres, whatever the voxels' proportions.
 
 mod edt;
+mod envelope;
 mod nearest;
 
 pub use edt::{distance_transform, squared_distance_transform};

@@ -3,7 +3,7 @@
 use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 
-use super::edt::Envelope;
+use super::envelope::Envelope;
 use crate::grid::{Grid, raster};
 use crate::lanes::{LANES, StridedAxis, for_each_block};
 use crate::{Error, Spacing};
