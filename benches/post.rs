@@ -13,9 +13,9 @@
 use std::time::Instant;
 
 use cellseg::post::{
-    Connectivity, Criterion, MaximaRule, OtsuRule, Overlaps, Spacing, Threshold, VoronoiOtsu, components,
+    Connectivity, Criterion, Flood, MaximaRule, OtsuRule, Overlaps, SeedTies, Spacing, Threshold, VoronoiOtsu, components,
     fill_holes, gaussian, mask_above, otsu, percentiles, persistent_peaks, regions, seed_volume,
-    squared_distance_transform, voronoi_otsu, watershed,
+    squared_distance_transform, voronoi_otsu, watershed_with,
 };
 use ndarray::{Array3, Axis};
 use ndarray_npy::{ReadableElement, read_npy};
@@ -114,10 +114,12 @@ impl Bench {
                     Vec::len,
                 );
             }
-            "watershed" => {
+            "watershed" | "watershed_compat" => {
                 let (landscape, seeds, mask) = self.landscape();
+                let ties = if step == "watershed" { SeedTies::Raster } else { SeedTies::Skimage };
+                let flood = Flood { connectivity: Connectivity::Six, ties, ..Flood::default() };
                 self.time(
-                    || watershed(landscape.view(), seeds.view(), mask.view(), Connectivity::Six).expect("finite"),
+                    || watershed_with(landscape.view(), seeds.view(), mask.view(), &flood).expect("finite"),
                     |ids| ids.iter().filter(|id| **id != 0).count(),
                 );
             }

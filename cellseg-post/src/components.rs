@@ -40,7 +40,7 @@ pub fn components_of_ids(ids: ArrayView3<u32>, connectivity: Connectivity) -> Re
 
 /// Connected components by their runs, without a volume of ids.
 pub(crate) struct Bodies {
-    grid: Grid,
+    pub(crate) grid: Grid,
     pub(crate) slabs: Vec<Slab>,
     /// The number of each run's component, 1 to `count`, slab after slab.
     numbers: Vec<u32>,
@@ -135,6 +135,11 @@ impl Bodies {
             }
         }
         touching
+    }
+
+    /// The component of each run, in raster order.
+    pub(crate) fn all_numbers(&self) -> &[u32] {
+        &self.numbers
     }
 
     /// The volume with each voxel's component, 0 outside.

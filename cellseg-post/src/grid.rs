@@ -7,6 +7,7 @@ use ndarray::ArrayView3;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::wide::wide;
 
 /// Which neighbours of a voxel count as connected to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -114,9 +115,17 @@ pub(crate) fn raster<'a, T: Clone>(volume: &'a ArrayView3<'_, T>) -> Cow<'a, [T]
 /// Refuses NaN and infinite voxels; names the first.
 pub(crate) fn all_finite(grid: Grid, voxels: &[f32]) -> Result<(), Error> {
     use rayon::prelude::*;
-    match voxels.par_iter().with_min_len(1 << 16).position_first(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(index) => Err(Error::NonFinite { position: grid.position(index), value: voxels[index] }),
+    const PART: usize = 1 << 14;
+    let Some(part) = voxels.par_chunks(PART).position_first(|part| !finite(part)) else { return Ok(()) };
+    let found = voxels.iter().enumerate().skip(part * PART).find(|(_, value)| !value.is_finite());
+    found.map_or(Ok(()), |(index, &value)| Err(Error::NonFinite { position: grid.position(index), value }))
+}
+
+wide! {
+    /// Whether all values are finite.
+    fn finite(values: &[f32]) -> bool {
+        // The largest exponent stands for infinity and NaN alone.
+        values.iter().fold(0, |most, value| most.max(value.to_bits() & 0x7fff_ffff)) < 0x7f80_0000
     }
 }
 
@@ -146,6 +155,11 @@ impl Neighbourhood {
         Self { grid, steps: steps.into_iter().map(|(_, step)| step).collect() }
     }
 
+    /// The steps alone, for places that have all their neighbours.
+    pub(crate) fn into_jumps(self) -> Jumps {
+        Jumps(self.steps.into_iter().map(|(_, jump)| jump).collect())
+    }
+
     /// Calls `visit` with the raster index of each neighbour inside the volume until it returns false.
     ///
     /// Returns whether every neighbour was visited.
@@ -166,14 +180,34 @@ impl Neighbourhood {
             })
             .all(|(_, jump)| visit(index.wrapping_add_signed(*jump)))
     }
+}
 
-    /// Calls `visit` with the raster index of each neighbour inside the volume.
+/// Who has neighbours.
+pub(crate) trait Around {
+    /// Calls `visit` with the index of each neighbour, nearest first.
+    fn each(&self, index: usize, visit: impl FnMut(usize));
+}
+
+impl Around for Neighbourhood {
+    /// Those outside the volume are left out.
     #[inline]
-    pub(crate) fn each(&self, index: usize, mut visit: impl FnMut(usize)) {
+    fn each(&self, index: usize, mut visit: impl FnMut(usize)) {
         self.all(index, |neighbour| {
             visit(neighbour);
             true
         });
+    }
+}
+
+/// The differences of index between a voxel and its neighbours.
+pub(crate) struct Jumps(Vec<isize>);
+
+impl Around for Jumps {
+    #[inline]
+    fn each(&self, index: usize, mut visit: impl FnMut(usize)) {
+        for jump in &self.0 {
+            visit(index.wrapping_add_signed(*jump));
+        }
     }
 }
 

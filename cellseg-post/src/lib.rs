@@ -39,7 +39,9 @@
 //! # Ok::<(), cellseg_post::Error>(())
 //! ```
 
+mod bodies;
 mod components;
+mod disjoint;
 mod distance;
 mod error;
 mod float_order;
@@ -78,4 +80,4 @@ pub use seeds::{MaximaRule, Peak, keep_apart, local_maxima, persistent_peaks, se
 pub use spacing::Spacing;
 pub use threshold::{Histogram, OtsuRule, Threshold, histogram, mask_above, otsu, percentiles, robust_otsu};
 pub use voronoi::voronoi;
-pub use watershed::watershed;
+pub use watershed::{Flood, SeedTies, watershed, watershed_with};

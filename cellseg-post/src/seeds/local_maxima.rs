@@ -6,7 +6,7 @@ use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::grid::{Grid, Neighbourhood, all_finite, raster};
+use crate::grid::{Around, Grid, Neighbourhood, all_finite, raster};
 use crate::{Connectivity, Error};
 
 /// What counts as a local maximum where neighbouring voxels are equal.

@@ -1,5 +1,6 @@
 //! Where objects begin: local maxima, peaks that stand out, and cores above a threshold.
 
+mod by_height;
 mod local_maxima;
 mod peaks;
 

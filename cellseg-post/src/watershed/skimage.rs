@@ -1,0 +1,172 @@
+//! The flood with scikit-image's heap.
+//!
+//! In `skimage.segmentation.watershed` seeds enter the heap together; which of equal ones leaves first follows from where
+//! they lie in it, and so from everything that has moved through it. This is that heap: binary, swaps towards the
+//! smaller child, compared by (level, arrival). With compactness or lines a voxel is labelled when it leaves the heap and
+//! may enter it several times; otherwise when it enters.
+
+use super::{Flood, Map};
+use crate::float_order::key;
+use crate::grid::{Around, Neighbourhood};
+
+/// Floods the whole map; `ids` must be 0.
+pub(super) fn flood(map: &Map, flood: &Flood, ids: &mut [u32]) {
+    let hood = Neighbourhood::new(map.grid, flood.connectivity);
+    for ((id, &seed), &inside) in ids.iter_mut().zip(map.seeds).zip(map.inside) {
+        *id = if inside { seed } else { 0 };
+    }
+    if flood.compactness > 0.0 || flood.line {
+        label_leaving(map, flood, &hood, ids);
+    } else {
+        label_entering(map, &hood, ids);
+    }
+}
+
+/// A voxel that is labelled already.
+#[derive(Clone, Copy)]
+struct Entered {
+    /// The key of the level above the arrival.
+    order: u64,
+    index: u32,
+}
+
+impl Ranked for Entered {
+    #[inline]
+    fn before(&self, other: &Self) -> bool {
+        self.order < other.order
+    }
+}
+
+fn label_entering(map: &Map, hood: &Neighbourhood, ids: &mut [u32]) {
+    let mut heap = Heap { entries: Vec::new() };
+    // In scikit-image arrivals are numbers of 32 bits too.
+    let mut arrivals = 0u32;
+    for (index, _) in ids.iter().enumerate().filter(|(_, id)| **id != 0) {
+        heap.push(Entered { order: u64::from(key(map.heights[index])) << 32, index: index as u32 });
+    }
+    while let Some(Entered { order, index }) = heap.pop() {
+        let level = order >> 32;
+        let id = ids[index as usize];
+        hood.each(index as usize, |other| {
+            if map.inside[other] && ids[other] == 0 {
+                ids[other] = id;
+                arrivals += 1;
+                let level = u64::from(key(map.heights[other])).max(level);
+                heap.push(Entered { order: level << 32 | u64::from(arrivals), index: other as u32 });
+            }
+        });
+    }
+}
+
+/// A voxel that waits to be labelled.
+#[derive(Clone, Copy)]
+struct Waiting {
+    level: f64,
+    arrival: u64,
+    index: u32,
+    /// The voxel of the seed that its flood began at.
+    source: u32,
+}
+
+impl Ranked for Waiting {
+    fn before(&self, other: &Self) -> bool {
+        self.level < other.level || (self.level == other.level && self.arrival < other.arrival)
+    }
+}
+
+fn label_leaving(map: &Map, flood: &Flood, hood: &Neighbourhood, ids: &mut [u32]) {
+    let mut heap = Heap { entries: Vec::new() };
+    let mut on_line = vec![false; if flood.line { ids.len() } else { 0 }];
+    let mut arrival = 0u64;
+    for (index, _) in ids.iter().enumerate().filter(|(_, id)| **id != 0) {
+        let level = f64::from(map.heights[index] + 0.0);
+        heap.push(Waiting { level, arrival: 0, index: index as u32, source: index as u32 });
+    }
+    while let Some(Waiting { index, source, .. }) = heap.pop() {
+        let here = index as usize;
+        if ids[here] != 0 && index != source {
+            continue;
+        }
+        if flood.line {
+            let mut first = 0;
+            let one_label = hood.all(here, |other| {
+                let id = ids[other];
+                first = if first == 0 { id } else { first };
+                id == 0 || id == first
+            });
+            if !one_label {
+                on_line[here] = true;
+                // A seed voxel on the line keeps its label, as in scikit-image.
+                continue;
+            }
+        }
+        ids[here] = ids[source as usize];
+        hood.each(here, |other| {
+            if !map.inside[other] || ids[other] != 0 || on_line.get(other) == Some(&true) {
+                return;
+            }
+            arrival += 1;
+            let mut level = f64::from(map.heights[other] + 0.0);
+            if flood.compactness > 0.0 {
+                let (a, b) = (map.grid.position(other), map.grid.position(source as usize));
+                let squared: f64 = a.iter().zip(b).map(|(a, b)| (a.abs_diff(b) as f64).powi(2)).sum();
+                level += flood.compactness * squared.sqrt();
+            }
+            heap.push(Waiting { level, arrival, index: other as u32, source });
+        });
+    }
+}
+
+/// What a heap is ordered by; two entries may be equal.
+trait Ranked: Copy {
+    fn before(&self, other: &Self) -> bool;
+}
+
+/// A binary heap, the smallest entry first, whose layout is that of scikit-image's.
+struct Heap<T> {
+    entries: Vec<T>,
+}
+
+impl<T: Ranked> Heap<T> {
+    #[inline]
+    fn push(&mut self, entry: T) {
+        let mut place = self.entries.len();
+        self.entries.push(entry);
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if !entry.before(&self.entries[parent]) {
+                break;
+            }
+            self.entries[place] = self.entries[parent];
+            place = parent;
+        }
+        self.entries[place] = entry;
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        let first = *self.entries.first()?;
+        let last = self.entries.pop()?;
+        let entries = &mut self.entries[..];
+        if entries.is_empty() {
+            return Some(first);
+        }
+        // The last entry sinks from the top: the smaller child, of two equal ones the left, moves up while it is smaller.
+        let mut place = 0;
+        loop {
+            let left = 2 * place + 1;
+            let child = match entries.get(left..left + 2) {
+                Some(pair) => left + usize::from(pair[1].before(&pair[0])),
+                None if left < entries.len() => left,
+                None => break,
+            };
+            if !entries[child].before(&last) {
+                break;
+            }
+            entries[place] = entries[child];
+            place = child;
+        }
+        entries[place] = last;
+        Some(first)
+    }
+}
