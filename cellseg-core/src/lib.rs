@@ -17,6 +17,7 @@
 //! tensor is contiguous. **No global state**: recording is asked for by `x.on(&tape)`, and nothing is recorded otherwise.
 
 pub mod cuda;
+mod derived;
 mod device;
 mod dtype;
 mod error;

@@ -1,6 +1,8 @@
 //! The tensor.
 
-use crate::{Buffer, CpuBuffer, DType, Device, Element, Error, Result, Shape, Tape, cuda::CudaBuffer};
+use crate::{
+    Buffer, CpuBuffer, DType, Device, Element, Error, Result, Shape, Tape, cuda::CudaBuffer, derived::Derived,
+};
 use std::{
     borrow::Cow,
     fmt,
@@ -21,6 +23,18 @@ impl Id {
     }
 }
 
+/// The numbers of a tensor, and what has been computed from them.
+struct Data {
+    buffer: Buffer,
+    derived: Derived,
+}
+
+impl Data {
+    fn new(buffer: Buffer) -> Arc<Self> {
+        Arc::new(Data { buffer, derived: Derived::default() })
+    }
+}
+
 /// An array of numbers on one device: contiguous, reference counted, cheap to clone.
 ///
 /// Two properties concern gradients. A tensor *wants a gradient* if it was made [`trainable`](Tensor::trainable) or was
@@ -30,14 +44,14 @@ impl Id {
 pub struct Tensor {
     id: Id,
     shape: Shape,
-    data: Arc<Buffer>,
+    data: Arc<Data>,
     wants_gradient: bool,
     tape: Option<Tape>,
 }
 
 impl Tensor {
     pub(crate) fn wrap(shape: Shape, data: Buffer) -> Self {
-        Tensor { id: Id::fresh(), shape, data: Arc::new(data), wants_gradient: false, tape: None }
+        Tensor { id: Id::fresh(), shape, data: Data::new(data), wants_gradient: false, tape: None }
     }
 
     /// A tensor of these numbers, outermost axis first, on the CPU.
@@ -89,17 +103,32 @@ impl Tensor {
 
     /// The type of the numbers.
     pub fn dtype(&self) -> DType {
-        self.data.dtype()
+        self.data.buffer.dtype()
     }
 
     /// The device that holds the numbers.
     pub fn device(&self) -> Device {
-        self.data.device()
+        self.data.buffer.device()
     }
 
     /// The numbers, where they lie.
     pub fn buffer(&self) -> &Buffer {
-        &self.data
+        &self.data.buffer
+    }
+
+    /// What `build` computes from the numbers: kept with them and built anew only after they have changed, or where no
+    /// value of this type that was built before is `wanted`. Clones share it, and it is freed with the last of them.
+    ///
+    /// It belongs to the numbers and not to the shape: a tensor and its [`reshape`](Tensor::reshape) share it, too.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn derived<K: Send + Sync + 'static>(
+        &self,
+        wanted: impl Fn(&K) -> bool,
+        build: impl FnOnce() -> Result<K>,
+    ) -> Result<Arc<K>> {
+        self.data.derived.get(wanted, build)
     }
 
     /// The name of this value.
@@ -197,7 +226,7 @@ impl Tensor {
             (Buffer::Cuda(b), Device::Cpu) => Buffer::Cpu(b.download()?),
             (Buffer::Cuda(b), Device::Cuda(cuda)) => Buffer::Cuda(CudaBuffer::upload(cuda, &b.download()?)?),
         };
-        Ok(Tensor { data: Arc::new(data), tape: None, ..self.clone() })
+        Ok(Tensor { data: Data::new(data), tape: None, ..self.clone() })
     }
 
     /// The same numbers rounded to another type, off any tape, as a constant.
@@ -254,21 +283,23 @@ impl Tensor {
                 Buffer::Cpu(b) => Buffer::Cpu(b.cast(b.dtype())?),
                 Buffer::Cuda(b) => Buffer::Cuda(CudaBuffer::upload(b.device(), &b.download()?)?),
             };
-            self.data = Arc::new(copy);
+            self.data = Data::new(copy);
         }
-        Arc::get_mut(&mut self.data)
-            .ok_or(Error::Gradient("a tensor's numbers were shared while being written"))
+        let data = Arc::get_mut(&mut self.data)
+            .ok_or(Error::Gradient("a tensor's numbers were shared while being written"))?;
+        data.derived.clear();
+        Ok(&mut data.buffer)
     }
 
     /// `self += other` for gradients, in place where nothing else holds the numbers.
     pub(crate) fn accumulate(mut self, other: &Tensor) -> Result<Self> {
-        self.own()?.accumulate(&other.data)?;
+        self.own()?.accumulate(&other.data.buffer)?;
         Ok(self)
     }
 
     /// The buffer, where no other tensor shares it.
     pub(crate) fn into_buffer(self) -> Option<Buffer> {
-        Arc::into_inner(self.data)
+        Arc::into_inner(self.data).map(|data| data.buffer)
     }
 
     /// Whether no other tensor shares the numbers.

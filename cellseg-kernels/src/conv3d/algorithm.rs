@@ -7,11 +7,12 @@ use super::{
     winograd::{self, Transformed},
 };
 use crate::simd::Isa;
-use cellseg_core::{Real, Result};
+use cellseg_core::{DType, Device, Real, Result, Tensor};
+use std::{any::Any, sync::Arc};
 
 /// How sums into voxels are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Algorithm {
+enum Algorithm {
     Direct,
     /// With tiles of so many outputs per axis.
     Winograd([usize; 3]),
@@ -20,7 +21,7 @@ pub(super) enum Algorithm {
 impl Algorithm {
     /// The fastest algorithm that a precision allows: a function of the problem alone, so that neither the machine's
     /// threads nor its instructions change how sums are put together.
-    pub(super) fn of(problem: &Problem, precision: Precision) -> Self {
+    fn of(problem: &Problem, precision: Precision) -> Self {
         match winograd::fastest(problem) {
             Some(m) if precision == Precision::Fast => Algorithm::Winograd(m),
             _ => Algorithm::Direct,
@@ -28,21 +29,50 @@ impl Algorithm {
     }
 }
 
+/// Transformed weights for later use: a [`Transformed`] of the tensors' type.
+pub(super) type Kept = Arc<dyn Any + Send + Sync>;
+
+/// The transformed weights for sums with the kernel `w`, kept with its numbers, where the fastest algorithm uses any.
+pub(super) fn kept(
+    problem: &Problem,
+    precision: Precision,
+    w: &Tensor,
+    transposed: bool,
+) -> Result<Option<Kept>> {
+    match (w.device(), w.dtype()) {
+        (Device::Cpu, DType::F32) => transformed::<f32>(problem, precision, w, transposed),
+        (Device::Cpu, DType::F64) => transformed::<f64>(problem, precision, w, transposed),
+        _ => Ok(None),
+    }
+}
+
+fn transformed<T: Real>(
+    problem: &Problem,
+    precision: Precision,
+    w: &Tensor,
+    transposed: bool,
+) -> Result<Option<Kept>> {
+    let Algorithm::Winograd(m) = Algorithm::of(problem, precision) else { return Ok(None) };
+    let (isa, data) = (Isa::best(), w.as_slice()?);
+    let build = || Transformed::<T>::new(isa, problem, Weights { data, transposed }, m);
+    Ok(Some(w.derived(|kept: &Transformed<T>| kept.is_of(isa, problem, transposed, m), build)?))
+}
+
 /// `out = sum over links of x * weights`, plus bias, through the activation, by the fastest algorithm that `precision`
-/// allows. `kept` are transformed weights, where there are some from before.
+/// allows. `kept` are those weights transformed before, if they were.
 pub(super) fn sum<T: Real>(
     problem: &Problem,
     precision: Precision,
     x: &[T],
     weights: Weights<'_, T>,
-    kept: Option<&Transformed<T>>,
+    kept: Option<&Kept>,
     epilogue: Epilogue<'_, T>,
     out: &mut [T],
 ) -> Result<()> {
     let isa = Isa::best();
     match Algorithm::of(problem, precision) {
         Algorithm::Direct => direct::sum(isa, problem, x, weights, epilogue, out),
-        Algorithm::Winograd(m) => match kept {
+        Algorithm::Winograd(m) => match kept.and_then(|kept| kept.downcast_ref::<Transformed<T>>()) {
             Some(kept) => winograd::sum(isa, problem, x, kept, epilogue, out)?,
             None => {
                 let transformed = Transformed::new(isa, problem, weights, m)?;

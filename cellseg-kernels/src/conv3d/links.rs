@@ -1,7 +1,8 @@
 //! What convolutions and transposed convolutions share as operations: shapes, the forward pass, and gradients.
 
 use super::{
-    Precision, algorithm,
+    Precision,
+    algorithm::{self, Kept},
     bias_gradient::channel_sums,
     direct::{self, Epilogue, Weights},
     geometry::{Axis, Direction},
@@ -52,24 +53,41 @@ impl Links {
         Shape::new(&[inputs[0].dims()[0], d, h, w, channels])
     }
 
-    /// Computes the output from volumes, kernel, and maybe a bias.
+    /// The sums that make the output from volumes and kernel of these shapes.
+    pub(crate) fn problem(&self, x: Shape, w: Shape) -> direct::Problem {
+        direct::Problem {
+            batch: x.dims()[0],
+            axes: self.axes,
+            direction: self.direction,
+            input_channels: x.channels(),
+            output_channels: w.channels(),
+        }
+    }
+
+    /// The sums that make the gradient of volumes of shape `x` from the gradient of the output.
+    fn data_gradient(&self, x: Shape, grad: Shape) -> direct::Problem {
+        direct::Problem {
+            batch: x.dims()[0],
+            axes: self.axes,
+            direction: self.direction.reversed(),
+            input_channels: grad.channels(),
+            output_channels: x.channels(),
+        }
+    }
+
+    /// Computes the output from volumes, kernel, and maybe a bias. `kept` are transformed weights from before.
     pub(crate) fn forward<T: Real>(
         &self,
         shapes: &[Shape],
         inputs: &[&[T]],
+        kept: Option<&Kept>,
         activation: Activation,
         out: &mut [T],
     ) -> Result<()> {
-        let problem = direct::Problem {
-            batch: shapes[0].dims()[0],
-            axes: self.axes,
-            direction: self.direction,
-            input_channels: shapes[0].channels(),
-            output_channels: shapes[1].channels(),
-        };
+        let problem = self.problem(shapes[0], shapes[1]);
         let weights = Weights { data: inputs[1], transposed: false };
         let epilogue = Epilogue { bias: inputs.get(2).copied(), activation };
-        algorithm::sum(&problem, self.precision, inputs[0], weights, None, epilogue, out)
+        algorithm::sum(&problem, self.precision, inputs[0], weights, kept, epilogue, out)
     }
 
     /// The gradients of volumes `x`, kernel `w`, and maybe a bias, from the gradient of the sums.
@@ -83,7 +101,15 @@ impl Links {
         let mut grads = [const { None }; N];
         for (i, slot) in grads.iter_mut().enumerate().filter(|(i, _)| wanted[*i]) {
             let (computed, ()) = match i {
-                0 => run(&DataGradient { links: self, x: x.shape() }, [w.into(), grad.into()]),
+                0 => {
+                    let problem = self.data_gradient(x.shape(), grad.shape());
+                    // A kernel that is not trained will be seen again.
+                    let kept = match wanted.get(1) {
+                        Some(true) => None,
+                        _ => algorithm::kept(&problem, self.precision, w, true)?,
+                    };
+                    run(&DataGradient { links: self, x: x.shape(), kept }, [w.into(), grad.into()])
+                }
                 1 => run(&WeightGradient { links: self, w: w.shape() }, [x.into(), grad.into()]),
                 _ => run(&BiasGradient, [grad.into()]),
             }?;
@@ -98,6 +124,7 @@ impl Links {
 struct DataGradient {
     links: Links,
     x: Shape,
+    kept: Option<Kept>,
 }
 
 impl Kernel<2> for DataGradient {
@@ -109,16 +136,10 @@ impl Kernel<2> for DataGradient {
     }
 
     fn cpu<T: Real>(&self, shapes: [Shape; 2], [w, grad]: [&[T]; 2], out: &mut [T], _: bool) -> Result<()> {
-        let problem = direct::Problem {
-            batch: self.x.dims()[0],
-            axes: self.links.axes,
-            direction: self.links.direction.reversed(),
-            input_channels: shapes[1].channels(),
-            output_channels: self.x.channels(),
-        };
+        let problem = self.links.data_gradient(self.x, shapes[1]);
         let weights = Weights { data: w, transposed: true };
         let epilogue = Epilogue { bias: None, activation: Activation::None };
-        algorithm::sum(&problem, self.links.precision, grad, weights, None, epilogue, out)
+        algorithm::sum(&problem, self.links.precision, grad, weights, self.kept.as_ref(), epilogue, out)
     }
 }
 

@@ -94,10 +94,8 @@ pub fn conv3d(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, settings: &Conv3d) 
     // A function whose gradient is not found from its value would need the sums kept as well as the output: it is an
     // operation of its own, which keeps them alone.
     let fused = settings.activation.gradient_is_from_output();
-    let op = op::Forward(Conv3d {
-        activation: if fused { settings.activation } else { Activation::None },
-        ..*settings
-    });
+    let activation = if fused { settings.activation } else { Activation::None };
+    let op = op::Forward::new(Conv3d { activation, ..*settings }, x, w)?;
     let y = match bias {
         Some(bias) => apply(op, [x.into(), w.into(), bias.into()]),
         None => apply(op, [x.into(), w.into()]),

@@ -2,6 +2,7 @@
 
 use super::{
     Conv3d,
+    algorithm::{self, Kept},
     geometry::{Axis, Direction},
     links::{Links, extents},
 };
@@ -12,7 +13,26 @@ const NAME: &str = "conv3d";
 
 /// The convolution of two inputs, volumes and kernel, or three, with a bias.
 #[derive(Clone)]
-pub(super) struct Forward(pub(super) Conv3d);
+pub(super) struct Forward {
+    settings: Conv3d,
+    pub(super) kept: Option<Kept>,
+}
+
+impl Forward {
+    /// The convolution of `x` with `w`.
+    ///
+    /// Transformed weights are kept with the kernel's numbers, unless this is a step of training: there they would be used
+    /// once or twice before the numbers change, and take several times the kernel's memory meanwhile.
+    pub(super) fn new(settings: Conv3d, x: &Tensor, w: &Tensor) -> Result<Self> {
+        let kept = if w.wants_gradient() && x.tape().is_some() {
+            None
+        } else {
+            let links = links(&settings, x.shape(), w.shape())?;
+            algorithm::kept(&links.problem(x.shape(), w.shape()), settings.precision, w, false)?
+        };
+        Ok(Forward { settings, kept })
+    }
+}
 
 /// The links of the convolution of volumes `x` with a kernel `w`.
 pub(super) fn links(settings: &Conv3d, x: Shape, w: Shape) -> Result<Links> {
@@ -44,12 +64,18 @@ impl<const N: usize> Kernel<N> for Forward {
     type Aux = ();
 
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape> {
-        self.0.activation.check()?;
-        links(&self.0, inputs[0], inputs[1])?.output(NAME, &inputs)
+        self.settings.activation.check()?;
+        links(&self.settings, inputs[0], inputs[1])?.output(NAME, &inputs)
     }
 
     fn cpu<T: Real>(&self, shapes: [Shape; N], inputs: [&[T]; N], out: &mut [T], _: bool) -> Result<()> {
-        links(&self.0, shapes[0], shapes[1])?.forward(&shapes, &inputs, self.0.activation, out)
+        links(&self.settings, shapes[0], shapes[1])?.forward(
+            &shapes,
+            &inputs,
+            self.kept.as_ref(),
+            self.settings.activation,
+            out,
+        )
     }
 }
 
@@ -65,17 +91,17 @@ impl<const N: usize> Op<N> for Forward {
     type Saved = Saved;
 
     fn save(&self, (): (), inputs: [&Tensor; N], out: &Tensor) -> Saved {
-        let y = (self.0.activation != Activation::None).then(|| out.detached());
+        let y = (self.settings.activation != Activation::None).then(|| out.detached());
         Saved { x: inputs[0].detached(), w: inputs[1].detached(), y }
     }
 
     fn backward(&self, saved: Saved, grad: Tensor, wanted: [bool; N]) -> Result<[Option<Tensor>; N]> {
         let Saved { x, w, y } = saved;
         let grad = match y {
-            Some(y) => run(&ActivationGradient(self.0.activation), [grad.into(), y.into()])?.0,
+            Some(y) => run(&ActivationGradient(self.settings.activation), [grad.into(), y.into()])?.0,
             None => grad,
         };
-        links(&self.0, x.shape(), w.shape())?.gradients(&x, &w, &grad, wanted)
+        links(&self.settings, x.shape(), w.shape())?.gradients(&x, &w, &grad, wanted)
     }
 }
 

@@ -1,5 +1,5 @@
 use super::{
-    Conv3d,
+    Conv3d, Precision,
     bias_gradient::channel_sums,
     cases::{CASES, Case, TOLERANCE},
     conv3d, direct,
@@ -13,6 +13,7 @@ use cellseg_core::{
     Real, Shape, Tape, Tensor,
     testing::{check_gradients, noise, relative_l2, wide},
 };
+use std::sync::Arc;
 
 fn narrow<T: Real>(xs: &[f64]) -> Vec<T> {
     xs.iter().map(|&x| T::of(x)).collect()
@@ -216,4 +217,52 @@ fn the_bias_gradient_is_the_sum_over_voxels() {
         });
         assert!(relative_l2(&sums(&g, channels), &truth) < 1e-13, "{channels} channels");
     }
+}
+
+#[test]
+fn transformed_weights_are_kept_until_the_kernel_changes_and_not_in_training() {
+    let settings = Conv3d::same(3);
+    let (x, mut w) =
+        (tensor::<f32>(&[1, 12, 12, 12, 32], 1), tensor::<f32>(&[3, 3, 3, 32, 32], 2).trainable());
+    let kept = |w: &Tensor, x: &Tensor| op::Forward::new(settings, x, w).unwrap().kept;
+    let again = |w: &Tensor| conv3d(&x, w, None, &settings).unwrap().to_vec::<f32>().unwrap();
+    let copy = |w: &Tensor| Tensor::from_slice(w.as_slice::<f32>().unwrap(), w.shape().dims()).unwrap();
+    assert!(kept(&w, &x.on(&Tape::new())).is_none());
+    let first = kept(&w, &x).unwrap();
+    assert!(Arc::ptr_eq(&first, &kept(&w, &x).unwrap()));
+    assert!(again(&w) == again(&copy(&w)));
+    // What a step of an optimiser does.
+    w.as_mut_slice::<f32>().unwrap().iter_mut().for_each(|w| *w *= 0.5);
+    assert!(!Arc::ptr_eq(&first, &kept(&w, &x).unwrap()));
+    assert!(again(&w) == again(&copy(&w)));
+}
+
+#[test]
+fn strict_precision_takes_the_products_of_the_definition_only() {
+    let (x, w) = (tensor::<f32>(&[1, 12, 12, 12, 32], 1), tensor::<f32>(&[3, 3, 3, 32, 32], 2));
+    let run = |precision| {
+        let y = conv3d(&x, &w, None, &Conv3d { precision, ..Conv3d::same(3) }).unwrap();
+        y.to_vec::<f32>().unwrap()
+    };
+    let mut direct = vec![f32::NAN; 12 * 12 * 12 * 32];
+    let case = Case {
+        batch: 1,
+        size: [12; 3],
+        input_channels: 32,
+        output_channels: 32,
+        kernel: [3; 3],
+        settings: Conv3d::same(3),
+    };
+    let problem = direct::Problem {
+        batch: 1,
+        axes: axes(&case),
+        direction: Direction::ToCoarse,
+        input_channels: 32,
+        output_channels: 32,
+    };
+    let weights = direct::Weights { data: w.as_slice().unwrap(), transposed: false };
+    let epilogue = direct::Epilogue { bias: None, activation: Activation::None };
+    direct::sum(Isa::best(), &problem, x.as_slice().unwrap(), weights, epilogue, &mut direct);
+    assert!(run(Precision::Strict) == direct);
+    assert!(run(Precision::Fast) != direct);
 }

@@ -54,7 +54,7 @@ impl<const N: usize> Kernel<N> for Forward {
     }
 
     fn cpu<T: Real>(&self, shapes: [Shape; N], inputs: [&[T]; N], out: &mut [T], _: bool) -> Result<()> {
-        links(&self.0, shapes[0], shapes[1])?.forward(&shapes, &inputs, Activation::None, out)
+        links(&self.0, shapes[0], shapes[1])?.forward(&shapes, &inputs, None, Activation::None, out)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From volumes to points: the transform of what a convolution reads.
 
 use super::{
-    maps::{Inputs, MOST, OutputGradients, Transform},
+    maps::{Inputs, OutputGradients, Transform},
     stage::{Place, Scratch, along, same},
     tiling::Tiling,
 };
@@ -121,21 +121,30 @@ fn fill<L: Lanes>(
     read: Range<usize>,
     patch: &mut Scratch<L>,
 ) {
-    let inside = |a: usize, i: usize| {
-        let at = start[a] + i as isize;
-        (0..extents[a] as isize).contains(&at).then_some(at as usize)
-    };
+    let zero = L::splat(num_traits::Zero::zero());
+    // The part of the box that lies inside the volume.
+    let inside: [Range<isize>; 3] =
+        from_fn(|a| (-start[a]).max(0)..(extents[a] as isize - start[a]).min(reads[a] as isize));
+    let lanes = L::N.min(read.len());
+    assert!(x.len() >= extents.iter().product::<usize>() * channels && read.end <= channels);
     for i in 0..reads[0] {
         for j in 0..reads[1] {
             let row = patch.row(i, j);
-            *row = [L::splat(num_traits::Zero::zero()); MOST];
-            let (Some(z), Some(y)) = (inside(0, i), inside(1, j)) else { continue };
-            let line = (z * extents[1] + y) * extents[2];
-            for (k, to) in row.iter_mut().enumerate().take(reads[2]) {
-                if let Some(w) = inside(2, k) {
-                    let voxel = (line + w) * channels;
-                    *to = L::from_slice(&x[voxel + read.start..voxel + read.end]);
-                }
+            let there = inside[0].contains(&(i as isize)) && inside[1].contains(&(j as isize));
+            let line = ((start[0] + i as isize) * extents[1] as isize + start[1] + j as isize)
+                * extents[2] as isize
+                + start[2];
+            for (k, to) in row.iter_mut().enumerate() {
+                *to = if there && inside[2].contains(&(k as isize)) {
+                    let from = (line + k as isize) as usize * channels + read.start;
+                    // SAFETY: the voxel is inside the volume, and has the channels `read`.
+                    unsafe {
+                        let from = x.as_ptr().add(from);
+                        if lanes == L::N { L::load(from) } else { L::load_first(from, lanes) }
+                    }
+                } else {
+                    zero
+                };
             }
         }
     }

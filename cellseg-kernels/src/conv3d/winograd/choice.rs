@@ -8,8 +8,9 @@ use crate::conv3d::{direct, geometry::Axis, weight_gradient};
 /// What the transforms of one number at one point take.
 const TRANSFORM: f64 = 25.0;
 
-/// What one number of the transformed weights takes: it is computed, and read from memory.
-const WEIGHT: f64 = 150.0;
+/// What one number of the transformed weights takes: about 15 where it is read from memory, about 130 where it is computed
+/// as well, in a step of training. Which of them applies must not decide: results would differ between the two.
+const WEIGHT: f64 = 60.0;
 
 /// What one sum of a weight gradient takes for each block of tiles that is added to it.
 const SUM: f64 = 30.0;

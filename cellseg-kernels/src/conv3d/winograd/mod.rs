@@ -8,8 +8,8 @@
 //!
 //! Tiles are worked on in blocks. Where a kernel has few values at the points, a block is as many tiles as the
 //! second-level cache holds, threads take blocks, and all values of the kernel pass by once per block. Where there are
-//! many, that passing by would take longer than the products: then blocks are larger, and threads share each stage of a
-//! block. Each output is a sum in a fixed order either way, so that the result does not depend on the number of threads.
+//! more than a third-level cache holds, that passing by would take longer than the products: then, and where there are few
+//! tiles, blocks are larger, and threads share each stage of a block. Each output is a sum in a fixed order either way, so that the result does not depend on the number of threads.
 
 mod analysis;
 mod choice;
@@ -42,8 +42,21 @@ use tiling::Tiling;
 pub(super) use weight_gradient::weight_gradient;
 pub(super) use weights::Transformed;
 
-/// Bytes of values of a block that threads take as a whole: most of a second-level cache of 1 MiB.
+/// Bytes of values of a block that a thread takes: most of a second-level cache of 1 MiB.
 const RESIDENT: usize = 3 << 18;
+
+/// Tiles of a block are whole multiples of the rows of the largest register tile. Where so few do not stay in the cache,
+/// more of them would not be faster.
+const ROWS: usize = 12;
+
+/// Bytes of transformed weights that each thread may read once per block: what a third-level cache holds.
+const STREAMED: usize = 24 << 20;
+
+/// The fewest blocks that threads can share evenly.
+const TASKS: usize = 16;
+
+/// Tiles of a block that threads share.
+const SHARED: usize = 64;
 
 /// How blocks are worked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,69 +75,91 @@ pub(crate) fn sum<T: Real>(
     epilogue: Epilogue<'_, T>,
     out: &mut [T],
 ) -> Result<()> {
-    let layout = weights.layout;
-    let outputs = problem.axes.map(|a| a.outputs(problem.direction));
-    let tiling = Tiling::new(problem.batch, outputs, layout.m);
-    let slot = layout.inputs.max(layout.outputs).next_multiple_of(layout.lanes);
-    let length = layout.points() * slot;
-    let blocks = blocks::<T>(length);
-    let out = Shared::new(out);
-    let job = Job { isa, tiling, volumes: volumes(problem, x), slot, weights, epilogue, out };
-    let count = tiling.count();
-    let block = |i: usize| i * blocks.tiles..((i + 1) * blocks.tiles).min(count);
-    if blocks.shared {
-        let mut values = CpuBuffer::new(T::DTYPE, blocks.tiles * length)?;
-        let values = values.as_mut_slice::<T>().unwrap_or_default();
-        for tiles in (0..count.div_ceil(blocks.tiles)).map(block) {
-            let values = &mut values[..tiles.len() * length];
-            values.par_chunks_mut(length).zip(tiles.clone()).for_each(|(v, t)| job.analyse(t..t + 1, v));
-            let shared = Shared::new(values);
-            (0..layout.points())
-                .into_par_iter()
-                .try_for_each(|p| job.multiply(p..p + 1, tiles.len(), shared))?;
-            values.par_chunks(length).zip(tiles).for_each(|(v, t)| job.synthesise(t..t + 1, v));
-        }
-        return Ok(());
-    }
-    (0..count.div_ceil(blocks.tiles)).into_par_iter().map(block).try_for_each(|tiles| {
-        let mut values = CpuBuffer::new(T::DTYPE, blocks.tiles * length)?;
-        let values = values.as_mut_slice::<T>().unwrap_or_default();
-        job.analyse(tiles.clone(), values);
-        job.multiply(0..layout.points(), tiles.len(), Shared::new(values))?;
-        job.synthesise(tiles, values);
-        Ok(())
-    })
+    let job = Job::new(isa, problem, x, weights, epilogue, out);
+    job.run(job.blocks())
 }
 
-/// What the sums read of `x`.
-fn volumes<'a, T>(problem: &Problem, x: &'a [T]) -> Volumes<'a, T> {
-    Volumes {
-        data: x,
-        extents: problem.axes.map(|a| a.inputs(problem.direction)),
-        channels: problem.input_channels,
-        read: (0, problem.input_channels),
-        origin: problem.axes.map(|a| match problem.direction {
-            Direction::ToCoarse => -(a.padding as isize),
-            Direction::ToFine => a.padding as isize - (a.kernel as isize - 1),
-        }),
-    }
-}
-
-/// The stages of a convolution.
+/// A convolution, and its stages.
 struct Job<'a, T> {
     isa: Isa,
     tiling: Tiling,
     volumes: Volumes<'a, T>,
+    /// Numbers that a tile has at each point: inputs first, and then outputs.
     slot: usize,
     weights: &'a Transformed<T>,
     epilogue: Epilogue<'a, T>,
     out: Shared<'a, T>,
 }
 
-impl<T: Real> Job<'_, T> {
+impl<'a, T: Real> Job<'a, T> {
+    fn new(
+        isa: Isa,
+        problem: &Problem,
+        x: &'a [T],
+        weights: &'a Transformed<T>,
+        epilogue: Epilogue<'a, T>,
+        out: &'a mut [T],
+    ) -> Self {
+        let layout = weights.layout;
+        let outputs = problem.axes.map(|a| a.outputs(problem.direction));
+        let volumes = Volumes {
+            data: x,
+            extents: problem.axes.map(|a| a.inputs(problem.direction)),
+            channels: problem.input_channels,
+            read: (0, problem.input_channels),
+            origin: problem.axes.map(|a| match problem.direction {
+                Direction::ToCoarse => -(a.padding as isize),
+                Direction::ToFine => a.padding as isize - (a.kernel as isize - 1),
+            }),
+        };
+        Job {
+            isa,
+            tiling: Tiling::new(problem.batch, outputs, layout.m),
+            volumes,
+            slot: layout.inputs.max(layout.outputs).next_multiple_of(layout.lanes),
+            weights,
+            epilogue,
+            out: Shared::new(out),
+        }
+    }
+
+    /// Numbers of a tile.
+    fn length(&self) -> usize {
+        self.tiling.points() * self.slot
+    }
+
+    fn run(&self, blocks: Blocks) -> Result<()> {
+        let (count, length) = (self.tiling.count(), self.length());
+        let most = blocks.tiles.min(count);
+        let blocks_of_tiles =
+            (0..count.div_ceil(most.max(1))).into_par_iter().map(|i| i * most..((i + 1) * most).min(count));
+        if !blocks.shared {
+            return blocks_of_tiles.try_for_each(|tiles| {
+                let mut values = CpuBuffer::new(T::DTYPE, most * length)?;
+                let values = values.as_mut_slice::<T>().unwrap_or_default();
+                self.analyse(tiles.clone(), values);
+                self.multiply(0..self.tiling.points(), tiles.len(), Shared::new(values))?;
+                self.synthesise(tiles, values);
+                Ok(())
+            });
+        }
+        let mut values = CpuBuffer::new(T::DTYPE, most * length)?;
+        let values = values.as_mut_slice::<T>().unwrap_or_default();
+        for first in (0..count).step_by(most.max(1)) {
+            let tiles = first..(first + most).min(count);
+            let values = &mut values[..tiles.len() * length];
+            values.par_chunks_mut(length).zip(tiles.clone()).for_each(|(v, t)| self.analyse(t..t + 1, v));
+            let shared = Shared::new(values);
+            let points = (0..self.tiling.points()).into_par_iter();
+            points.try_for_each(|p| self.multiply(p..p + 1, tiles.len(), shared))?;
+            values.par_chunks(length).zip(tiles).for_each(|(v, t)| self.synthesise(t..t + 1, v));
+        }
+        Ok(())
+    }
+
     fn analyse(&self, tiles: Range<usize>, out: &mut [T]) {
         let Job { isa, ref tiling, volumes, slot, .. } = *self;
-        let slots = Slots { length: slot, tile: tiling.points() * slot, point: slot };
+        let slots = Slots { length: slot, tile: self.length(), point: slot };
         isa.run(Analysis { tiling, volumes, tiles, out, slots, transform: PhantomData::<Inputs> });
     }
 
@@ -138,14 +173,14 @@ impl<T: Real> Job<'_, T> {
         let channels = weights.layout.outputs;
         isa.run(Synthesis { tiling, tiles, products, slot, channels, bias, activation, out });
     }
-}
 
-/// How blocks of tiles with `length` values each are worked on.
-fn blocks<T>(length: usize) -> Blocks {
-    const STEP: usize = 12;
-    let fit = RESIDENT / (length * size_of::<T>()).max(1);
-    if fit >= STEP {
-        return Blocks { tiles: fit / STEP * STEP, shared: false };
+    /// How blocks are to be worked on.
+    fn blocks(&self) -> Blocks {
+        let fit = RESIDENT / (self.length() * size_of::<T>()).max(1);
+        let tiles = (fit / ROWS).max(1) * ROWS;
+        if self.weights.bytes() > STREAMED || self.tiling.count() < TASKS * tiles {
+            return Blocks { tiles: SHARED, shared: true };
+        }
+        Blocks { tiles, shared: false }
     }
-    Blocks { tiles: 64, shared: true }
 }

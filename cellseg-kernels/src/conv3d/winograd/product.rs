@@ -28,16 +28,25 @@ impl<T: Real> Routine<T> for Products<'_, T> {
         let Products { tiles, slot, weights, .. } = self;
         let layout = weights.layout;
         let (inputs, step) = (layout.inputs, layout.points() * slot);
-        assert!(self.points.end <= layout.points() && slot >= inputs && slot >= layout.width());
+        assert!(
+            self.points.end <= layout.points()
+                && slot >= inputs.next_multiple_of(L::N)
+                && slot >= layout.width()
+        );
         assert!(self.values.len() >= tiles * step && layout.lanes == L::N);
         // The inputs of a point are gathered first: then the register tiles read them from one short stretch of memory,
         // and their outputs may take their place.
-        let mut gathered = CpuBuffer::new(T::DTYPE, tiles * inputs)?;
+        let row = inputs.next_multiple_of(L::N);
+        let mut gathered = CpuBuffer::new(T::DTYPE, tiles * row)?;
         let gathered = gathered.as_mut_slice::<T>().unwrap_or_default();
         for point in self.points {
-            for (tile, to) in gathered.chunks_exact_mut(inputs).enumerate() {
-                // SAFETY: this task alone has this point.
-                to.copy_from_slice(unsafe { self.values.slice(tile * step + point * slot, inputs) });
+            for (tile, to) in gathered.chunks_exact_mut(row).enumerate() {
+                let from = self.values.at(tile * step + point * slot);
+                for i in (0..row).step_by(L::N) {
+                    // SAFETY: a slot has room for whole vectors of inputs, as asserted, as has `to`; this task alone has
+                    // this point.
+                    unsafe { L::load(from.add(i)).store(to.as_mut_ptr().add(i)) }
+                }
             }
             for panel in 0..layout.panels() {
                 let (channel, matrix) = weights.panel(point, panel);
@@ -46,10 +55,10 @@ impl<T: Real> Routine<T> for Products<'_, T> {
                 // the point of each tile has room for all vectors of outputs, as asserted, and is this task's alone.
                 unsafe {
                     match (matrix.len() / (inputs * L::N), const { panel_vectors(size_of::<T>()) }) {
-                        (_, 1) => rows::<L, 4, 1>(gathered, matrix, to, step),
-                        (1, _) => rows::<L, 12, 1>(gathered, matrix, to, step),
-                        _ if L::REGISTERS < 32 => rows::<L, 6, 2>(gathered, matrix, to, step),
-                        _ => rows::<L, 12, 2>(gathered, matrix, to, step),
+                        (_, 1) => rows::<L, 4, 1>(gathered, row, matrix, to, step),
+                        (1, _) => rows::<L, 12, 1>(gathered, row, matrix, to, step),
+                        _ if L::REGISTERS < 32 => rows::<L, 6, 2>(gathered, row, matrix, to, step),
+                        _ => rows::<L, 12, 2>(gathered, row, matrix, to, step),
                     }
                 }
             }
@@ -58,60 +67,66 @@ impl<T: Real> Routine<T> for Products<'_, T> {
     }
 }
 
-/// `out[row * step] = x[row] * matrix` for all rows of `x`, by `NV` vectors.
+/// `out[row * step] = x[row] * matrix` for all rows of `x`, of `length` numbers each, by `NV` vectors.
 ///
 /// # Safety
-/// `matrix` has `NV` vectors for each number of a row of `x`, and each row of `out` has room for as many.
+/// `matrix` has `NV` vectors for each of the first numbers of a row of `x`, and each row of `out` has room for as many.
 #[inline(always)]
 unsafe fn rows<L: Lanes, const MR: usize, const NV: usize>(
     x: &[L::Elem],
+    length: usize,
     matrix: &[L::Elem],
     out: *mut L::Elem,
     step: usize,
 ) {
-    let inputs = matrix.len() / (NV * L::N);
-    let count = x.len() / inputs;
+    let count = x.len() / length;
     let mut row = 0;
     while row < count {
-        let (from, to) = (x[row * inputs..].as_ptr(), out.wrapping_add(row * step));
+        let (from, to) = (&x[row * length..], out.wrapping_add(row * step));
+        // The next panel follows this one. Only the first rows ask for it; the others have this one already.
+        let ahead = if row == 0 { matrix.as_ptr_range().end } else { matrix.as_ptr() };
         // SAFETY: a tile has at most the rows that are left; the rest is the caller's promise.
         row += unsafe {
             match count - row {
-                left if left >= MR => tile::<L, MR, NV>(from, inputs, matrix.as_ptr(), to, step),
-                8.. => tile::<L, 8, NV>(from, inputs, matrix.as_ptr(), to, step),
-                4.. => tile::<L, 4, NV>(from, inputs, matrix.as_ptr(), to, step),
-                2.. => tile::<L, 2, NV>(from, inputs, matrix.as_ptr(), to, step),
-                _ => tile::<L, 1, NV>(from, inputs, matrix.as_ptr(), to, step),
+                left if left >= MR => tile::<L, MR, NV>(from, length, matrix, ahead, to, step),
+                8.. => tile::<L, 8, NV>(from, length, matrix, ahead, to, step),
+                4.. => tile::<L, 4, NV>(from, length, matrix, ahead, to, step),
+                2.. => tile::<L, 2, NV>(from, length, matrix, ahead, to, step),
+                _ => tile::<L, 1, NV>(from, length, matrix, ahead, to, step),
             }
         };
     }
 }
 
-/// `MR` rows of the product; returns `MR`.
+/// `MR` rows of the product; returns `MR`. As many numbers from `ahead` on as the matrix has are fetched for later.
 ///
 /// # Safety
 /// What [`rows`] demands, for `MR` rows from `x` and `out` on.
 #[inline(always)]
 unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(
-    x: *const L::Elem,
-    inputs: usize,
-    matrix: *const L::Elem,
+    x: &[L::Elem],
+    length: usize,
+    matrix: &[L::Elem],
+    ahead: *const L::Elem,
     out: *mut L::Elem,
     step: usize,
 ) -> usize {
     let mut sums = [[L::splat(num_traits::Zero::zero()); NV]; MR];
     let rows: [_; MR] = from_fn(
         #[inline(always)]
-        |p| x.wrapping_add(p * inputs),
+        |p| x.as_ptr().wrapping_add(p * length),
     );
-    for j in 0..inputs {
-        // SAFETY: `j < inputs`.
+    for j in 0..matrix.len() / (NV * L::N) {
+        // SAFETY: there are as many vectors of `matrix`, and at least as many numbers in a row.
         let w: [L; NV] = from_fn(
             #[inline(always)]
-            |v| unsafe { L::load(matrix.add((j * NV + v) * L::N)) },
+            |v| unsafe { L::load(matrix.as_ptr().add((j * NV + v) * L::N)) },
         );
+        for v in 0..NV {
+            fetch(ahead.wrapping_add((j * NV + v) * L::N));
+        }
         for p in 0..MR {
-            // SAFETY: `j < inputs`.
+            // SAFETY: as above.
             let x = L::splat(unsafe { *rows[p].add(j) });
             for v in 0..NV {
                 sums[p][v] = x.mul_add(w[v], sums[p][v]);
@@ -125,4 +140,16 @@ unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(
         }
     }
     MR
+}
+
+/// Has the cache line at `p`, which may lie anywhere, fetched into the second-level cache, where the machine can.
+#[inline(always)]
+fn fetch<T>(p: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: the instruction is part of every x86-64 machine, and does not fault wherever `p` points.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = p;
 }

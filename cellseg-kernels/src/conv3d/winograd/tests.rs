@@ -1,7 +1,7 @@
-use super::{Transformed, sum, weight_gradient};
+use super::{Blocks, Job, Transformed, fastest, sum, weight_gradient};
 use crate::{
     conv3d::{
-        Conv3d,
+        Conv3d, Precision,
         cases::{CASES, Case},
         direct::{Epilogue, Problem, Weights},
         geometry::Direction,
@@ -105,4 +105,91 @@ fn every_instruction_set_computes_the_definition_with_every_tile() {
             }
         }
     }
+}
+
+/// A layer with many tiles, and channels that fill neither a vector nor a block.
+const LAYER: Case = Case {
+    batch: 2,
+    size: [5, 6, 13],
+    input_channels: 70,
+    output_channels: 90,
+    kernel: [3; 3],
+    settings: Conv3d {
+        padding: [1; 3],
+        stride: [1; 3],
+        activation: Activation::None,
+        precision: Precision::Fast,
+    },
+};
+
+#[test]
+fn errors_of_a_layer_stay_within_what_precision_promises() {
+    for m in TILES {
+        for mean in [0.0, 10.0] {
+            let [y, gx, gw] = errors::<f32>(Isa::best(), &LAYER, m, mean);
+            assert!(y <= 5e-6 && gx <= 5e-6 && gw <= 1e-5, "{m:?}, mean {mean}: {y:e} {gx:e} {gw:e}");
+        }
+    }
+}
+
+#[test]
+fn the_points_give_a_third_of_the_usual_error() {
+    // Points 1 and 2 would give 5.8e-6 for 64 channels.
+    let case = Case { size: [8; 3], input_channels: 64, output_channels: 16, batch: 1, ..LAYER };
+    let [y, ..] = errors::<f32>(Isa::best(), &case, [4; 3], 0.0);
+    assert!(y < 2.2e-6, "{y:e}");
+}
+
+#[test]
+fn neither_threads_nor_blocks_change_a_bit() {
+    let problem = problem(&LAYER, Direction::ToCoarse);
+    let (x, w) = (random::<f32>(count(&LAYER.x()), 1, 0.0), random::<f32>(count(&LAYER.w()), 2, 0.0));
+    let g = random::<f32>(count(&LAYER.y()), 3, 0.0);
+    let gradient =
+        Gradient { batch: LAYER.batch, axes: problem.axes, fine_channels: 70, coarse_channels: 90 };
+    let all = |threads: usize, m, blocks: Option<Blocks>| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let isa = Isa::best();
+            let weights = Weights { data: &w, transposed: false };
+            let weights = Transformed::new(isa, &problem, weights, m).unwrap();
+            let epilogue = Epilogue { bias: None, activation: Activation::None };
+            let (mut y, mut gw) = (vec![f32::NAN; g.len()], vec![f32::NAN; w.len()]);
+            let job = Job::new(isa, &problem, &x, &weights, epilogue, &mut y);
+            let blocks = blocks.unwrap_or_else(|| job.blocks());
+            job.run(blocks).unwrap();
+            weight_gradient(isa, &gradient, m, &x, &g, &mut gw).unwrap();
+            (y, gw)
+        })
+    };
+    for m in [[2; 3], [4; 3]] {
+        let one = all(1, m, None);
+        for threads in [1, 2, 3] {
+            for blocks in [
+                None,
+                Some(Blocks { tiles: 5, shared: false }),
+                Some(Blocks { tiles: 12, shared: true }),
+                Some(Blocks { tiles: 1000, shared: true }),
+            ] {
+                assert!(all(threads, m, blocks) == one, "{m:?}, {threads} threads, {blocks:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn layers_of_the_networks_take_large_tiles_and_first_layers_none() {
+    let chosen = |size, channels: [usize; 2]| {
+        let case = Case {
+            size: [size; 3],
+            input_channels: channels[0],
+            output_channels: channels[1],
+            batch: 1,
+            ..LAYER
+        };
+        fastest(&problem(&case, Direction::ToCoarse))
+    };
+    assert_eq!(chosen(64, [64, 64]), Some([4; 3]));
+    assert_eq!(chosen(32, [128, 128]), Some([4; 3]));
+    assert_eq!(chosen(64, [1, 64]), None);
+    assert_eq!(chosen(1, [64, 64]), None);
 }

@@ -2,6 +2,15 @@
 
 use std::array::from_fn;
 
+/// Numbers of a cache line in single precision.
+const LINE: usize = 16;
+
+/// The distance between neighbouring points that hold so many numbers each: an odd number of cache lines. At a distance
+/// of a power of two all points would contend for the same few places of the caches.
+pub(super) const fn apart(numbers: usize) -> usize {
+    (numbers.div_ceil(LINE) | 1) * LINE
+}
+
 /// Volumes of outputs, cut into tiles of `m` voxels per axis, 2 or 4. Tiles at the end of an axis may reach beyond it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tiling {

@@ -12,7 +12,7 @@ use super::{
     maps::{Inputs, OutputGradients, TapGradients},
     shared::Shared,
     stage::{Place, Scratch, along, same},
-    tiling::Tiling,
+    tiling::{Tiling, apart},
     weights::TAPS,
 };
 use crate::{
@@ -37,10 +37,6 @@ const TASKS: usize = 16;
 
 /// The fewest tiles of a part: below them the transform to taps would be felt.
 const PART: usize = 64;
-
-/// Numbers between the slots of neighbouring points beyond what their tiles take: one cache line of single precision, as
-/// points at a distance of a power of two would contend for the same places of the caches.
-const APART: usize = 16;
 
 /// `out[kd, kh, kw, fine channel, coarse channel] = sum over links of x * g`, with tiles of `m` outputs per axis.
 pub(crate) fn weight_gradient<T: Real>(
@@ -106,9 +102,9 @@ impl<T: Real> Routine<T> for Task<'_, T> {
         let Problem { axes, fine_channels, coarse_channels, .. } = *self.problem;
         let (points, count) = (self.tiling.points(), self.tiling.count());
         let (height, width) = (self.fine.len(), self.coarse.len().next_multiple_of(L::N));
-        let slots = |length| Slots { length, tile: length, point: TILES * length + APART };
+        let slots = |length| Slots { length, tile: length, point: apart(TILES * length) };
         let (x_slots, g_slots) = (slots(height.next_multiple_of(L::N)), slots(width));
-        let lengths = [points * x_slots.point, points * g_slots.point, points * height * width];
+        let lengths = [points * x_slots.point, points * g_slots.point, points * apart(height * width)];
         let mut buffer = CpuBuffer::new(T::DTYPE, lengths.iter().sum())?;
         let (x, rest) = buffer.as_mut_slice::<T>().unwrap_or_default().split_at_mut(lengths[0]);
         let (g, sums) = rest.split_at_mut(lengths[1]);
@@ -136,7 +132,7 @@ impl<T: Real> Routine<T> for Task<'_, T> {
             let voxels = block.len();
             self.analyse::<L, Inputs>(inputs, block.clone(), x, x_slots);
             self.analyse::<L, OutputGradients>(gradients, block, g, g_slots);
-            for (point, sums) in sums.chunks_exact_mut(height * width).enumerate() {
+            for (point, sums) in sums.chunks_exact_mut(apart(height * width)).enumerate() {
                 let strip = Strip {
                     rows: 1,
                     voxels,
@@ -170,12 +166,12 @@ impl<T: Real> Task<'_, T> {
         Analysis { tiling: self.tiling, volumes, tiles, out, slots, transform }.run::<L>();
     }
 
-    /// Transforms the sums `[point][fine channel][width]` to gradients of taps.
+    /// Transforms the sums, `[fine channel][width]` at each point, to gradients of taps.
     #[inline(always)]
     fn synthesise<L: Lanes<Elem = T>>(&self, sums: &mut [T], width: usize) {
         let Problem { fine_channels, coarse_channels, .. } = *self.problem;
         let (m, points) = (self.tiling.m, self.tiling.extents());
-        let per_point = self.fine.len() * width;
+        let per_point = apart(self.fine.len() * width);
         let tap_length = fine_channels * coarse_channels;
         let start = self.part.0 * TAPS * TAPS * TAPS * tap_length;
         assert!(sums.len() == self.tiling.points() * per_point);

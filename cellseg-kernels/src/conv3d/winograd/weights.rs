@@ -5,6 +5,7 @@ use super::{
     product::panel_vectors,
     shared::Shared,
     stage::{Scratch, along, same},
+    tiling::apart,
 };
 use crate::{
     conv3d::{
@@ -30,16 +31,24 @@ const GROUP: usize = 16;
 /// vectors of output channels as a register tile has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout<T> {
+    pub(super) direction: Direction,
+    /// Whether the kernel's channels were exchanged.
+    transposed: bool,
     /// Outputs of a tile per axis.
     pub(super) m: [usize; 3],
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     /// Numbers of a vector.
     pub(super) lanes: usize,
-    pub(super) numbers: PhantomData<T>,
+    numbers: PhantomData<T>,
 }
 
-impl<T> Layout<T> {
+impl<T: Real> Layout<T> {
+    fn new(isa: Isa, problem: &Problem, transposed: bool, m: [usize; 3]) -> Self {
+        let Problem { direction, input_channels: inputs, output_channels: outputs, .. } = *problem;
+        Layout { direction, transposed, m, inputs, outputs, lanes: isa.lanes::<T>(), numbers: PhantomData }
+    }
+
     pub(super) fn points(&self) -> usize {
         self.m.iter().map(|m| m + 2).product()
     }
@@ -51,6 +60,11 @@ impl<T> Layout<T> {
 
     fn panel_width(&self) -> usize {
         panel_vectors(size_of::<T>()) * self.lanes
+    }
+
+    /// Numbers between neighbouring points.
+    fn step(&self) -> usize {
+        apart(self.inputs * self.width())
     }
 
     pub(super) fn panels(&self) -> usize {
@@ -76,18 +90,27 @@ impl<T: Real> Transformed<T> {
     ///
     /// They are computed in double precision and rounded once: their errors would be those of every output.
     pub(crate) fn new(isa: Isa, problem: &Problem, weights: Weights<'_, T>, m: [usize; 3]) -> Result<Self> {
-        let Problem { input_channels: inputs, output_channels: outputs, .. } = *problem;
-        let layout = Layout { m, inputs, outputs, lanes: isa.lanes::<T>(), numbers: PhantomData };
-        let mut values = CpuBuffer::new(T::DTYPE, layout.points() * inputs * layout.width())?;
+        let layout = Layout::<T>::new(isa, problem, weights.transposed, m);
+        let inputs = layout.inputs;
+        let mut values = CpuBuffer::new(T::DTYPE, layout.points() * layout.step())?;
         let out = Shared::new(values.as_mut_slice::<T>().unwrap_or_default());
-        let mirrored = problem.direction == Direction::ToFine;
         let groups = inputs.div_ceil(GROUP);
         (0..layout.panels() * groups).into_par_iter().for_each(|i| {
             let (panel, first) = (i / groups, i % groups * GROUP);
             let inputs = first..(first + GROUP).min(inputs);
-            isa.run(Panel { layout, weights, mirrored, inputs, panel, out });
+            isa.run(Panel { layout, data: weights.data, inputs, panel, out });
         });
         Ok(Transformed { layout, values })
+    }
+
+    /// Whether these are the values that [`Transformed::new`] would compute, from the same numbers.
+    pub(crate) fn is_of(&self, isa: Isa, problem: &Problem, transposed: bool, m: [usize; 3]) -> bool {
+        self.layout == Layout::new(isa, problem, transposed, m)
+    }
+
+    /// Bytes of all values.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.as_bytes().len()
     }
 
     /// The first output channel of a panel, and its matrix of input by output channels at a point.
@@ -95,7 +118,7 @@ impl<T: Real> Transformed<T> {
     pub(super) fn panel(&self, point: usize, panel: usize) -> (usize, &[T]) {
         let (channel, width) = self.layout.panel(panel);
         let Layout { inputs, .. } = self.layout;
-        let start = (point * self.layout.width() + channel) * inputs;
+        let start = point * self.layout.step() + channel * inputs;
         (channel, &self.values.as_slice().unwrap_or_default()[start..start + inputs * width])
     }
 }
@@ -103,9 +126,7 @@ impl<T: Real> Transformed<T> {
 /// Some input channels of a panel.
 struct Panel<'a, T> {
     layout: Layout<T>,
-    weights: Weights<'a, T>,
-    /// Whether the taps are to be taken from the last to the first.
-    mirrored: bool,
+    data: &'a [T],
     inputs: std::ops::Range<usize>,
     panel: usize,
     out: Shared<'a, T>,
@@ -116,15 +137,15 @@ impl<T: Real> Routine<f64> for Panel<'_, T> {
 
     #[inline(always)]
     fn run<L: Lanes<Elem = f64>>(self) {
-        let Layout { m, inputs, outputs, .. } = self.layout;
+        let Layout { m, inputs, outputs, direction, transposed, .. } = self.layout;
         let (channel, width) = self.layout.panel(self.panel);
         assert!(
             width.is_multiple_of(L::N)
                 && L::N <= MOST_LANES
-                && self.out.len() >= self.layout.points() * inputs * self.layout.width()
+                && self.out.len() >= self.layout.points() * self.layout.step()
         );
         let points = m.map(|m| m + 2);
-        let data = self.weights.data;
+        let data = self.data;
         let tap_size = inputs * outputs;
         let (mut taps, mut values) = (Scratch::<L>::new(), Scratch::<L>::new());
         for input in self.inputs {
@@ -133,8 +154,11 @@ impl<T: Real> Routine<f64> for Panel<'_, T> {
                 let mut row = [0.0; MOST_LANES];
                 let count = L::N.min(outputs.saturating_sub(output));
                 for tap in 0..TAPS * TAPS * TAPS {
-                    let from = if self.mirrored { TAPS * TAPS * TAPS - 1 - tap } else { tap } * tap_size;
-                    if self.weights.transposed {
+                    let from = match direction {
+                        Direction::ToCoarse => tap,
+                        Direction::ToFine => TAPS * TAPS * TAPS - 1 - tap,
+                    } * tap_size;
+                    if transposed {
                         let column = data.get(from + output * inputs + input..).unwrap_or_default();
                         let column = column.iter().step_by(inputs);
                         row.iter_mut().zip(column).take(count).for_each(|(to, x)| *to = x.wide());
@@ -156,7 +180,7 @@ impl<T: Real> Routine<f64> for Panel<'_, T> {
                     let (i, j) = (point / points[2], point % points[2]);
                     values.row(i / points[1], i % points[1])[j].write(&mut row[..L::N]);
                     let start =
-                        (point * self.layout.width() + channel) * inputs + input * width + output - channel;
+                        point * self.layout.step() + channel * inputs + input * width + output - channel;
                     // SAFETY: this task alone refers to the input channel `input` of this panel.
                     let to = unsafe { self.out.slice(start, L::N) };
                     to.iter_mut().zip(&row).for_each(|(to, x)| *to = T::of(*x));
