@@ -13,3 +13,4 @@ pub mod reduce;
 pub mod simd;
 pub mod soft_ncuts;
 pub mod softmax;
+pub mod window_attention;

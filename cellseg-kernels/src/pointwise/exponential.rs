@@ -4,7 +4,9 @@
 //! multiply, add and integer steps, so it gives the same bits on every machine. `f64`, in which gradients are checked,
 //! goes to the standard library.
 
-use cellseg_core::Real;
+use crate::simd::Lanes;
+use cellseg_core::{DType, Element, Real};
+use num_traits::Float;
 
 /// Rounds the sum `x + MAGIC` of a number below 2^22 to a whole number, which then stands in the low bits.
 const MAGIC: f32 = 12_582_912.0;
@@ -28,6 +30,9 @@ const FAR: [f32; 7] = [
 ];
 const SPLIT: f32 = 0.9;
 const END: f32 = 4.0;
+
+/// The most lanes of any instruction set.
+const WIDEST: usize = 16;
 
 /// The polynomial with these coefficients, highest power first.
 #[inline(always)]
@@ -103,6 +108,31 @@ pub(crate) fn exp<T: Real>(x: T) -> T {
         Some(x) => T::of(f64::from(exp_f32(x[0]))),
         None => x.exp(),
     }
+}
+
+/// The least exponent of [`exp_lanes`]: beside a sum of ordinary numbers its power is nothing, while smaller ones would be
+/// subnormal numbers, which take a core several times as long.
+const LEAST: f64 = -87.0;
+
+/// `exp(x)` in each lane for `x` up to 88, to two units in the last place; for `x` below -87 that of -87.
+#[inline(always)]
+pub(crate) fn exp_lanes<L: Lanes>(x: L) -> L {
+    let splat = |x: f32| L::splat(L::Elem::of(f64::from(x)));
+    // In this order what is not a number stays so.
+    let x = L::splat(L::Elem::of(LEAST)).max(x);
+    if L::Elem::DTYPE != DType::F32 {
+        let mut lanes = [L::Elem::of(0.0); WIDEST];
+        x.write(&mut lanes[..L::N]);
+        lanes.iter_mut().for_each(|x| *x = x.exp());
+        return L::from_slice(&lanes[..L::N]);
+    }
+    let k = x.mul_add(splat(std::f32::consts::LOG2_E), splat(MAGIC)) - splat(MAGIC);
+    let r = k.mul_add(splat(-LN2[1]), k.mul_add(splat(-LN2[0]), x));
+    let mut p = splat(SERIES[0]);
+    for c in &SERIES[1..] {
+        p = p.mul_add(r, splat(*c));
+    }
+    (p * r).mul_add(r, r + splat(1.0)) * k.power_of_two()
 }
 
 /// `exp(x) - 1` without cancellation near zero.

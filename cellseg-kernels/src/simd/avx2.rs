@@ -15,6 +15,7 @@ vector! {
     // The instruction returns its second operand where either is not a number.
     max: _mm256_max_ps, _mm256_max_pd,
     mul_add: _mm256_fmadd_ps, _mm256_fmadd_pd,
+    exponent: exponent_single, exponent_double,
     splat: _mm256_set1_ps, _mm256_set1_pd,
     load: _mm256_loadu_ps, store: _mm256_storeu_ps,
     first: load_first, store_first,
@@ -47,4 +48,20 @@ unsafe fn load_first<T>(p: *const T, count: usize) -> __m256 {
 unsafe fn store_first<T>(p: *mut T, count: usize, v: __m256) {
     // SAFETY: the caller's promise; masked words are not written.
     unsafe { _mm256_maskstore_ps(p.cast(), words::<T>(count), v) }
+}
+
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn exponent_single(v: __m256) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v))) }
+}
+
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn exponent_double(v: __m256d) -> __m256d {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(v))) }
 }

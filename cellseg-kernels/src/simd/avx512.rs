@@ -15,6 +15,7 @@ vector! {
     // The instruction returns its second operand where either is not a number.
     max: _mm512_max_ps, _mm512_max_pd,
     mul_add: _mm512_fmadd_ps, _mm512_fmadd_pd,
+    exponent: exponent_single, exponent_double,
     splat: _mm512_set1_ps, _mm512_set1_pd,
     load: _mm512_loadu_ps, store: _mm512_storeu_ps,
     first: load_first, store_first,
@@ -40,4 +41,20 @@ unsafe fn load_first<T>(p: *const T, count: usize) -> __m512 {
 unsafe fn store_first<T>(p: *mut T, count: usize, v: __m512) {
     // SAFETY: the caller's promise; masked words are not written.
     unsafe { _mm512_mask_storeu_ps(p.cast(), words::<T>(count), v) }
+}
+
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn exponent_single(v: __m512) -> __m512 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(v))) }
+}
+
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn exponent_double(v: __m512d) -> __m512d {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(v))) }
 }

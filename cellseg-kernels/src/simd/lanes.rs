@@ -53,6 +53,9 @@ pub trait Lanes:
     /// The greater of two in each lane; `other` where either is not a number.
     fn max(self, other: Self) -> Self;
 
+    /// `2^k` in each lane, for whole numbers `k` whose power is a normal number.
+    fn power_of_two(self) -> Self;
+
     /// The sum of all lanes: halves are added until one number is left.
     #[inline(always)]
     fn sum(self) -> Self::Elem {

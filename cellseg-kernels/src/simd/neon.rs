@@ -14,6 +14,7 @@ vector! {
     div: vdivq_f32, vdivq_f64,
     max: max_single, max_double,
     mul_add: mul_add_single, mul_add_double,
+    exponent: exponent_single, exponent_double,
     splat: vdupq_n_f32, vdupq_n_f64,
     load: vld1q_f32, store: vst1q_f32,
     first: load_first, store_first,
@@ -67,4 +68,20 @@ unsafe fn store_first<T>(p: *mut T, count: usize, v: float32x4_t) {
         vst1q_f32(words.as_mut_ptr(), v);
         p.cast::<u8>().copy_from_nonoverlapping(words.as_ptr().cast(), count * size_of::<T>());
     }
+}
+
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn exponent_single(v: float32x4_t) -> float32x4_t {
+    // SAFETY: the caller's promise.
+    unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(v))) }
+}
+
+/// # Safety
+/// The instructions are there.
+#[inline(always)]
+unsafe fn exponent_double(v: float64x2_t) -> float64x2_t {
+    // SAFETY: the caller's promise.
+    unsafe { vreinterpretq_f64_u64(vshlq_n_u64::<52>(vreinterpretq_u64_f64(v))) }
 }

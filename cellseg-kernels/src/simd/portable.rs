@@ -73,4 +73,10 @@ impl<T: Real> Lanes for Portable<T> {
     fn max(self, other: Self) -> Self {
         Portable(from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
     }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        // Exact in double precision, whose exponents start at -1023.
+        Portable(from_fn(|i| T::of(f64::from_bits(((self.0[i].wide() as i64 + 1023) as u64) << 52))))
+    }
 }

@@ -29,6 +29,7 @@ impl<T: Real> Routine<T> for Operations<'_, T> {
             ("mul", lanes(a * b), each(|a, b| a * b)),
             ("div", lanes(a / b), each(|a, b| a / b)),
             ("max", lanes(a.max(b)), each(|a, b| if a > b { a } else { b })),
+            ("power", lanes(a.power_of_two()), x.iter().map(|a| T::of(2f64.powf(a.wide()))).collect()),
             ("splat", lanes(L::splat(x[1])), vec![x[1]; L::N]),
             ("sum", vec![a.sum()], vec![x.iter().copied().sum()]),
         ];

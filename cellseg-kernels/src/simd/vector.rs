@@ -5,7 +5,7 @@
 /// `Real` is `f32` or `f64` and nothing else, and which one is known when the code is compiled: the branches on it vanish.
 /// Values exist only where `Isa::run` has found the instructions on this machine, so that the intrinsics may be called:
 /// this is what the `SAFETY` comments rely on. The functions `first` hold the parts that differ more: loads and stores of
-/// some lanes.
+/// some lanes; `exponent` moves the low bits of each number to where its exponent stands.
 macro_rules! vector {
     (
         $(#[$doc:meta])*
@@ -18,6 +18,7 @@ macro_rules! vector {
         div: $div_s:path, $div_d:path,
         max: $max_s:path, $max_d:path,
         mul_add: $fma_s:path, $fma_d:path,
+        exponent: $exponent_s:path, $exponent_d:path,
         splat: $splat_s:path, $splat_d:path,
         load: $load:path, store: $store:path,
         first: $load_first:path, $store_first:path $(,)?
@@ -98,6 +99,23 @@ macro_rules! vector {
                     match T::DTYPE {
                         cellseg_core::DType::F32 => Self::single($fma_s(self.0, factor.0, addend.0)),
                         _ => Self::double($fma_d(self.wide(), factor.wide(), addend.wide())),
+                    }
+                }
+            }
+
+            #[inline(always)]
+            fn power_of_two(self) -> Self {
+                // The sum ends in the exponent's bits: its last place is worth one.
+                match T::DTYPE {
+                    cellseg_core::DType::F32 => {
+                        let shifted = self + Self::splat(T::of(12_582_912.0 + 127.0));
+                        // SAFETY: see the macro.
+                        Self::single(unsafe { $exponent_s(shifted.0) })
+                    }
+                    _ => {
+                        let shifted = self + Self::splat(T::of(6_755_399_441_055_744.0 + 1023.0));
+                        // SAFETY: see the macro.
+                        Self::double(unsafe { $exponent_d(shifted.wide()) })
                     }
                 }
             }
