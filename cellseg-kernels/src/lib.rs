@@ -10,6 +10,7 @@ pub mod optim;
 pub mod pointwise;
 pub mod pool;
 pub mod reduce;
+mod scratch;
 pub mod simd;
 pub mod soft_ncuts;
 pub mod softmax;

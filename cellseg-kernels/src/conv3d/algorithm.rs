@@ -73,14 +73,13 @@ pub(super) fn sum<T: Real>(
     match Algorithm::of(problem, precision) {
         Algorithm::Direct => direct::sum(isa, problem, x, weights, epilogue, out),
         Algorithm::Winograd(m) => match kept.and_then(|kept| kept.downcast_ref::<Transformed<T>>()) {
-            Some(kept) => winograd::sum(isa, problem, x, kept, epilogue, out)?,
+            Some(kept) => winograd::sum(isa, problem, x, kept, epilogue, out),
             None => {
                 let transformed = Transformed::new(isa, problem, weights, m)?;
-                winograd::sum(isa, problem, x, &transformed, epilogue, out)?;
+                winograd::sum(isa, problem, x, &transformed, epilogue, out)
             }
         },
     }
-    Ok(())
 }
 
 /// `out[kd, kh, kw, fine channel, coarse channel] = sum over links of x * g`, by the fastest algorithm that `precision`
@@ -95,9 +94,6 @@ pub(super) fn weight_gradient<T: Real>(
     let isa = Isa::best();
     match winograd::fastest_weight_gradient(problem) {
         Some(m) if precision == Precision::Fast => winograd::weight_gradient(isa, problem, m, x, g, out),
-        _ => {
-            weight_gradient::weight_gradient(isa, problem, x, g, out);
-            Ok(())
-        }
+        _ => weight_gradient::weight_gradient(isa, problem, x, g, out),
     }
 }

@@ -83,9 +83,23 @@ pub const CASES: &[Case] = &[
     case(1, [2, 3, 23], [7, 48], [3; 3], [1; 3], [1; 3]),
     case(1, [2, 2, 15], [67, 80], [3; 3], [1; 3], [1; 3]),
     case(1, [2, 3, 7], [131, 129], [1, 3, 3], [1; 3], [0, 1, 1]),
+    // Few channels in: copied rows, and taps of the weight gradient several at a time.
+    case(1, [1; 3], [1, 64], [3; 3], [1; 3], [1; 3]),
+    case(2, [3, 4, 7], [1, 64], [3; 3], [1; 3], [1; 3]),
+    case(1, [4, 1, 6], [1, 48], [3; 3], [1; 3], [1; 3]),
+    case(1, [3, 5, 6], [2, 30], [3; 3], [1; 3], [1; 3]),
+    case(2, [5, 4, 21], [2, 16], [3; 3], [2; 3], [1; 3]),
+    case(1, [6, 5, 9], [2, 20], [5; 3], [1; 3], [2; 3]),
+    // Few channels out: all taps of a voxel at once.
+    case(2, [3, 4, 5], [24, 1], [3; 3], [1; 3], [1; 3]),
+    case(1, [1; 3], [20, 2], [3; 3], [1; 3], [1; 3]),
+    case(2, [4, 3, 5], [40, 3], [2, 3, 4], [1; 3], [0, 1, 0]),
+    case(1, [3, 3, 9], [37, 7], [1, 2, 5], [1; 3], [0, 1, 3]),
     // One voxel each: 1x1x1, with as many voxels as need several rows and a rest.
     case(2, [9, 11, 9], [5, 3], [1; 3], [1; 3], [0; 3]),
     case(1, [3, 5, 6], [64, 2], [1; 3], [1; 3], [0; 3]),
+    case(2, [3, 7, 9], [134, 144], [1; 3], [1; 3], [0; 3]),
+    case(1, [5, 6, 7], [20, 7], [1; 3], [2, 1, 3], [0; 3]),
     // Strides, even kernels, kernels of one axis, no padding and too much of it.
     case(1, [8, 6, 10], [6, 20], [2; 3], [2; 3], [0; 3]),
     case(2, [7, 8, 9], [4, 5], [3; 3], [2; 3], [1; 3]),
@@ -100,7 +114,7 @@ pub const CASES: &[Case] = &[
     case(1, [1, 2, 301], [3, 5], [1, 3, 3], [1; 3], [0, 1, 1]),
 ];
 
-/// Layers of the networks, for timing: the first ones are those that the project's goals name.
+/// Layers of the networks, and a few with other kernels, for timing: the first ones are those that the project's goals name.
 pub const LAYERS: &[Case] = &[
     cube(64, [64, 64]),
     cube(64, [16, 16]),
@@ -116,4 +130,11 @@ pub const LAYERS: &[Case] = &[
     cube(64, [2, 16]),
     case(1, [64; 3], [64, 2], [1; 3], [1; 3], [0; 3]),
     case(1, [64; 3], [16, 16], [1; 3], [1; 3], [0; 3]),
+    case(1, [32; 3], [64, 128], [1; 3], [1; 3], [0; 3]),
+    case(1, [32; 3], [128, 128], [1; 3], [1; 3], [0; 3]),
+    case(1, [16; 3], [256, 256], [1; 3], [1; 3], [0; 3]),
+    case(1, [32; 3], [64, 64], [3; 3], [2; 3], [1; 3]),
+    case(1, [32; 3], [16, 16], [5; 3], [1; 3], [2; 3]),
+    case(1, [24; 3], [16, 16], [7; 3], [1; 3], [3; 3]),
+    case(1, [33; 3], [16, 3], [3; 3], [1; 3], [1; 3]),
 ];

@@ -9,6 +9,8 @@ use super::{
     geometry::{Axis, Direction, Phase},
     narrow,
     packed::{Block, Packed},
+    padded::padded,
+    per_tap,
     row::{Outputs, RowTask},
     tile,
 };
@@ -16,7 +18,7 @@ use crate::{
     pointwise::Activation,
     simd::{Isa, Lanes, Routine},
 };
-use cellseg_core::Real;
+use cellseg_core::{Real, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -66,6 +68,9 @@ impl Problem {
 ///
 /// `x` is `[n, d, h, w, input channels]`, `out` `[n, d, h, w, output channels]`, each with the extents that the problem's
 /// direction says.
+///
+/// # Errors
+/// Memory for what is kept while it runs: packed weights, and copies of small inputs.
 pub(crate) fn sum<T: Real>(
     isa: Isa,
     problem: &Problem,
@@ -73,8 +78,13 @@ pub(crate) fn sum<T: Real>(
     weights: Weights<'_, T>,
     epilogue: Epilogue<'_, T>,
     out: &mut [T],
-) {
-    let packed = Packed::new(isa, problem, weights, epilogue.bias);
+) -> Result<()> {
+    if per_tap::pays(problem, isa.lanes::<T>()) {
+        return per_tap::sum(isa, problem, x, weights, epilogue, out);
+    }
+    let copy = padded(problem, x)?;
+    let (problem, x) = copy.as_ref().map_or((problem, x), |(problem, x)| (problem, x));
+    let packed = Packed::new(isa, problem, weights, epilogue.bias)?;
     let activation = epilogue.activation;
     match problem.flat(FLAT_WIDTH) {
         Some([rows, rest]) => {
@@ -86,6 +96,7 @@ pub(crate) fn sum<T: Real>(
         }
         None => run(isa, problem, &packed, activation, x, out),
     }
+    Ok(())
 }
 
 /// Voxels of a row where the volume's own rows do not matter.
@@ -93,6 +104,9 @@ const FLAT_WIDTH: usize = 768;
 
 /// Bytes of weights that are used for all rows of a task before the next are: half of a small second-level cache.
 const RESIDENT: usize = 1 << 19;
+
+/// The voxels of a task: few enough for its inputs to stay in the cache, and enough to make little of reading the weights.
+const VOXELS: std::ops::RangeInclusive<usize> = 128..=512;
 
 fn run<T: Real>(
     isa: Isa,
@@ -105,21 +119,40 @@ fn run<T: Real>(
     if out.is_empty() {
         return;
     }
-    let phases = problem.axes[2].phases(problem.direction);
-    let [_, _, w] = problem.outputs();
-    let rows = out.len() / (w * problem.output_channels);
-    // Weights that do not stay in the cache are read anew by every task: fewer tasks then. With 64 tasks of single rows
-    // for all 512 channels at 8^3 this ran at 32 % of the peak, with these at 93 %.
-    let heavy = packed.blocks.iter().any(|b| size_of_val(b.weights.as_slice()) > RESIDENT);
+    let [d, h, w] = problem.axes;
+    let phases = w.phases(problem.direction);
+    let width = w.outputs(problem.direction);
+    let rows = out.len() / (width * problem.output_channels);
+    // Weights that do not stay in the cache are read anew by every task: fewer tasks then, and those of one block after
+    // another. With 64 tasks of single rows for all 512 channels at 8^3 this ran at 32 % of the peak, with these at 93 %.
+    let blocks = packed.blocks.len();
+    let heavy = packed.blocks.iter().any(|b| size_of_val(packed.weights(b)) > RESIDENT);
     let tasks = if heavy { 16 } else { 64 };
-    let per_task = (rows * packed.blocks.len() / tasks).clamp(1, (512 / w).max(1));
+    // Rows whose inputs stay in the cache until the last block of channels has read them.
+    let row = w.inputs(problem.direction) * problem.input_channels * size_of::<T>();
+    let held = (RESIDENT / (d.kernel * row).max(1)).saturating_sub(h.kernel) + 1;
+    let held = held.clamp(VOXELS.start().div_ceil(width), (VOXELS.end() / width).max(1));
+    let per_task = (rows * blocks / tasks).clamp(1, if heavy { (VOXELS.end() / width).max(1) } else { held });
     let out = Outputs::new(out);
     let chunks = rows.div_ceil(per_task);
-    (0..packed.blocks.len() * chunks).into_par_iter().for_each(|i| {
-        let (block, first) = (&packed.blocks[i / chunks], i % chunks * per_task);
-        let rows = first..(first + per_task).min(rows);
+    (0..blocks * chunks).into_par_iter().for_each(|i| {
+        let (block, chunk) = if heavy { (i / chunks, i % chunks) } else { (i % blocks, i / blocks) };
+        let first = chunk * per_task;
+        let (block, rows) = (&packed.blocks[block], first..(first + per_task).min(rows));
         isa.run(Rows { problem, packed, phases: &phases, activation, x, block, rows, out });
     });
+}
+
+/// The same for few rows, by this thread alone, without an activation.
+pub(super) fn run_here<T: Real>(isa: Isa, problem: &Problem, packed: &Packed<T>, x: &[T], out: &mut [T]) {
+    let [_, _, w] = problem.axes;
+    let phases = w.phases(problem.direction);
+    let rows = out.len() / (w.outputs(problem.direction) * problem.output_channels).max(1);
+    let out = Outputs::new(out);
+    for block in &packed.blocks {
+        let activation = Activation::None;
+        isa.run(Rows { problem, packed, phases: &phases, activation, x, block, rows: 0..rows, out });
+    }
 }
 
 /// Neighbouring rows of outputs, of one block of channels. No two tasks have both in common.
@@ -145,12 +178,15 @@ impl<'a, T: Real> Rows<'a, T> {
         let (n, z) = (plane / outputs_d, plane % outputs_d);
         let length = inputs_w * input_channels;
         found.clear();
-        found.extend(taps.filter_map(|tap| {
-            let z = d.source(direction, z, tap / h.kernel)?;
-            let y = h.source(direction, y, tap % h.kernel)?;
-            let at = ((n * inputs_d + z) * inputs_h + y) * length;
-            Some((&self.x[at..at + length], tap * weights))
-        }));
+        for kd in taps.start / h.kernel..taps.end.div_ceil(h.kernel) {
+            let Some(z) = d.source(direction, z, kd) else { continue };
+            let first = kd * h.kernel;
+            for tap in taps.start.max(first)..taps.end.min(first + h.kernel) {
+                let Some(y) = h.source(direction, y, tap - first) else { continue };
+                let at = ((n * inputs_d + z) * inputs_h + y) * length;
+                found.push((&self.x[at..at + length], tap * weights));
+            }
+        }
     }
 }
 
@@ -160,7 +196,8 @@ impl<T: Real> Routine<T> for Rows<'_, T> {
     #[inline(always)]
     fn run<L: Lanes<Elem = T>>(self) {
         let Problem { axes: [d, h, w], direction, input_channels, output_channels, .. } = *self.problem;
-        let Block { channel, width, ref weights, ref bias } = *self.block;
+        let Block { channel, width, ref bias, .. } = *self.block;
+        let weights = self.packed.weights(self.block);
         let row_length = w.outputs(direction) * output_channels;
         let taps = d.kernel * h.kernel;
         let per_channel = self.packed.row_taps * input_channels;
@@ -187,6 +224,7 @@ impl<T: Real> Routine<T> for Rows<'_, T> {
                         weights_stride: per_channel,
                         bias,
                         zeros: &self.packed.zeros,
+                        fetch: channel == 0 && phase.stride == phase.taps.len(),
                         starts: group.start == 0,
                         relu: group.end == taps && self.activation == Activation::Relu,
                     };

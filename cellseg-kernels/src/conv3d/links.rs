@@ -8,7 +8,7 @@ use super::{
     geometry::{Axis, Direction},
     weight_gradient,
 };
-use crate::{pointwise::Activation, simd::Isa};
+use crate::{pointwise::Activation, scratch::Scratch, simd::Isa};
 use cellseg_core::{Error, Kernel, Real, Result, Shape, Tensor, run};
 use rayon::prelude::*;
 
@@ -173,7 +173,7 @@ impl Kernel<2> for WeightGradient {
             }
             Direction::ToFine => {
                 // Of each tap, `[out, in]`.
-                let mut taps = vec![T::zero(); out.len()];
+                let mut taps = Scratch::unspecified(out.len())?;
                 algorithm::weight_gradient(&problem(outputs, inputs), precision, grad, x, &mut taps)?;
                 let size = (inputs * outputs).max(1);
                 out.par_chunks_mut(size).zip(taps.par_chunks(size)).for_each(|(out, tap)| {

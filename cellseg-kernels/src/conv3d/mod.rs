@@ -24,6 +24,8 @@ pub(crate) mod links;
 mod narrow;
 mod op;
 mod packed;
+mod padded;
+mod per_tap;
 mod precision;
 #[cfg(test)]
 pub(crate) mod reference;

@@ -56,10 +56,7 @@ unsafe fn tile<L: Lanes, const MR: usize, const NC: usize>(
     let runs = task.runs(at, MR);
     for &(x, offset) in task.sources {
         for run in 0..runs.count {
-            let inputs: [_; MR] = from_fn(
-                #[inline(always)]
-                |p| task.input(x, &runs, run, p),
-            );
+            let inputs: [_; MR] = task.run_inputs(x, &runs, run);
             let mut j = 0;
             while j < runs.length {
                 let lanes = (runs.length - j).min(L::N);

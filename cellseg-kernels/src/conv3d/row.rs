@@ -1,7 +1,7 @@
 //! A row of outputs, as the tiles see it.
 
 use super::geometry::Phase;
-use std::marker::PhantomData;
+use std::{array::from_fn, marker::PhantomData};
 
 /// What the tiles of one row of outputs have in common.
 pub(super) struct RowTask<'a, T> {
@@ -22,6 +22,10 @@ pub(super) struct RowTask<'a, T> {
     pub(super) bias: &'a [T],
     /// At least `input_channels` zeros, read in place of voxels outside the volume.
     pub(super) zeros: &'a [T],
+    /// Whether inputs are asked for before the tile that reads them: where neighbouring outputs have none in common, no
+    /// tile finds any in the cache that another has read. For the data gradient of a transposed convolution, 128 -> 64 at
+    /// 32^3, that is 65 instead of 54 % of the peak.
+    pub(super) fetch: bool,
     /// Whether the sums start at the bias; else they go on from what the outputs hold.
     pub(super) starts: bool,
     /// Whether negative sums become zero.
@@ -36,7 +40,8 @@ pub(super) struct Runs {
     pub(super) length: usize,
     /// The voxel that the first output reads with its first tap.
     from: isize,
-    inside: bool,
+    /// Whether all taps of all outputs are voxels of the row.
+    pub(super) inside: bool,
 }
 
 impl<'a, T> RowTask<'a, T> {
@@ -69,6 +74,25 @@ impl<'a, T> RowTask<'a, T> {
             x.as_ptr().wrapping_add(voxel as usize * self.input_channels)
         } else {
             self.zeros.as_ptr()
+        }
+    }
+
+    /// [`RowTask::input`] of the first `MR` outputs of a tile.
+    #[inline(always)]
+    pub(super) fn run_inputs<const MR: usize>(&self, x: &'a [T], runs: &Runs, run: usize) -> [*const T; MR] {
+        if runs.inside {
+            // Without a look at each of them: where runs are short, that would take longer than the products.
+            let first = x.as_ptr().wrapping_offset(runs.from * self.input_channels as isize);
+            let step = self.phase.stride * self.input_channels;
+            from_fn(
+                #[inline(always)]
+                |p| first.wrapping_add(p * step),
+            )
+        } else {
+            from_fn(
+                #[inline(always)]
+                |p| self.input(x, runs, run, p),
+            )
         }
     }
 }

@@ -69,10 +69,11 @@ fn errors<T: Real>(isa: Isa, case: &Case) -> [f64; 3] {
     let [mut y, mut gx, mut gw] = [g.len(), x.len(), w.len()].map(|n| vec![T::nan(); n]);
     let plain = |bias| direct::Epilogue { bias, activation: Activation::None };
     let weights = |transposed| direct::Weights { data: &w, transposed };
-    direct::sum(isa, &problem(Direction::ToCoarse, a, b), &x, weights(false), plain(Some(&bias)), &mut y);
-    direct::sum(isa, &problem(Direction::ToFine, b, a), &g, weights(true), plain(None), &mut gx);
+    direct::sum(isa, &problem(Direction::ToCoarse, a, b), &x, weights(false), plain(Some(&bias)), &mut y)
+        .unwrap();
+    direct::sum(isa, &problem(Direction::ToFine, b, a), &g, weights(true), plain(None), &mut gx).unwrap();
     let problem = weight_gradient::Problem { batch: case.batch, axes, fine_channels: a, coarse_channels: b };
-    weight_gradient::weight_gradient(isa, &problem, &x, &g, &mut gw);
+    weight_gradient::weight_gradient(isa, &problem, &x, &g, &mut gw).unwrap();
     [
         relative_l2(&widen(&y), &truth[0]),
         relative_l2(&widen(&gx), &truth[1]),

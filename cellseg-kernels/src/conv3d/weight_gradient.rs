@@ -2,19 +2,24 @@
 //!
 //! `gradient[k][a][b] = sum over links (fine, k, coarse) of x[fine][a] * g[coarse][b]`: a matrix product whose inner
 //! dimension is all voxels. A register tile holds `MR` rows by `NV` vectors of the result while it runs over a strip of
-//! voxels, reading `MR` neighbouring numbers of `x` and `NV` vectors of `g` per voxel. Strips are copied into two small
-//! padded buffers first, with the taps of a row side by side: then `kw * a` are the rows of one matrix, no voxel needs a
-//! look at the volume's sides, and a strip is read by all its tiles from the first- or second-level cache.
+//! voxels, reading `MR` neighbouring numbers of `x` and `NV` vectors of `g` per voxel. Where rows of `x` are padded, strips
+//! are copied into a small buffer first, with the taps of a row side by side: then `kw * a` are the rows of one matrix, no
+//! voxel needs a look at the volume's sides, and a strip is read by all its tiles from the first- or second-level cache.
+//! What needs no padding, to a row's end or to whole vectors, is read where it lies: copies took a quarter of the time of
+//! a 1x1x1 kernel.
 //!
 //! Partial sums over fixed parts of the volume are added in their order: the result does not depend on the number of
 //! threads, which share the parts and the blocks of the result.
 
 use super::{
     geometry::{Axis, Direction},
-    strip::{self, Strip},
+    strip::{self, Strip, Tap},
 };
-use crate::simd::{Isa, Lanes, Routine};
-use cellseg_core::Real;
+use crate::{
+    scratch::Scratch,
+    simd::{Isa, Lanes, Routine},
+};
+use cellseg_core::{Real, Result};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -31,6 +36,9 @@ pub(crate) struct Problem {
 /// The most channels of either side in a block of the result: a block's strips and sums then fit into the second-level
 /// cache.
 const BLOCK: usize = 64;
+
+/// The same without padding, where voxels have few taps in common, and strips are read less often the larger a block is.
+const LARGE_BLOCK: usize = 128;
 
 /// Numbers of `g` in a strip: 32 KiB in single precision, which the first-level cache holds while the tiles run over it
 /// one after another.
@@ -60,6 +68,8 @@ struct Plan {
     parts: usize,
     strips: Strips,
     lanes: usize,
+    /// Whether `x` is read where it lies.
+    in_place: bool,
 }
 
 /// A block of the result.
@@ -118,9 +128,10 @@ impl Plan {
         let [d, h, w] = problem.axes;
         let taps = d.kernel * h.kernel;
         let Problem { fine_channels, coarse_channels, .. } = *problem;
+        let most = if w.padding == 0 { LARGE_BLOCK } else { BLOCK };
         // A small result is one block, so that each strip is packed and read from memory once.
         let together = if w.kernel * fine_channels * coarse_channels <= SMALL { taps } else { h.kernel };
-        let (fine_blocks, coarse_blocks) = (fine_channels.div_ceil(BLOCK), coarse_channels.div_ceil(BLOCK));
+        let (fine_blocks, coarse_blocks) = (fine_channels.div_ceil(most), coarse_channels.div_ceil(most));
         let mut blocks = vec![];
         let mut length = 0;
         for i in 0..fine_blocks {
@@ -142,7 +153,15 @@ impl Plan {
         let strips = Strips::new(problem);
         let voxels = problem.batch * d.coarse * h.coarse * w.coarse;
         let parts = TASKS.div_ceil(blocks.len().max(1)).min(voxels / PART).min(strips.count()).max(1);
-        Plan { problem: *problem, blocks, length, parts, strips, lanes }
+        Plan {
+            problem: *problem,
+            blocks,
+            length,
+            parts,
+            strips,
+            lanes,
+            in_place: w.kernel == 1 && w.padding == 0,
+        }
     }
 }
 
@@ -158,15 +177,38 @@ impl Block {
     }
 }
 
-/// `out[kd, kh, kw, fine channel, coarse channel] = sum over links of x * g`.
-pub(crate) fn weight_gradient<T: Real>(isa: Isa, problem: &Problem, x: &[T], g: &[T], out: &mut [T]) {
-    if out.is_empty() {
-        return;
+impl Problem {
+    /// The same problem as one row of voxels, where each of them is linked with the one at its own place.
+    fn flat(&self) -> Option<Problem> {
+        let plain = |a: &Axis| a.kernel == 1 && a.stride == 1 && a.padding == 0;
+        let axis = |n| Axis { fine: n, coarse: n, kernel: 1, stride: 1, padding: 0 };
+        let voxels = self.batch * self.axes.iter().map(|a| a.coarse).product::<usize>();
+        self.axes.iter().all(plain).then(|| Problem {
+            batch: 1,
+            axes: [axis(1), axis(1), axis(voxels)],
+            ..*self
+        })
     }
-    let plan = Plan::new(problem, isa.lanes::<T>());
-    let mut sums = vec![T::zero(); plan.parts * plan.length];
+}
+
+/// `out[kd, kh, kw, fine channel, coarse channel] = sum over links of x * g`.
+///
+/// # Errors
+/// Memory for the sums of the parts.
+pub(crate) fn weight_gradient<T: Real>(
+    isa: Isa,
+    problem: &Problem,
+    x: &[T],
+    g: &[T],
+    out: &mut [T],
+) -> Result<()> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let plan = Plan::new(&problem.flat().unwrap_or(*problem), isa.lanes::<T>());
+    let mut sums = Scratch::new(plan.parts * plan.length)?;
     let mut tasks = vec![];
-    let mut rest = sums.as_mut_slice();
+    let mut rest = &mut sums[..];
     for part in 0..plan.parts {
         for (i, block) in plan.blocks.iter().enumerate() {
             let end = plan.blocks.get(i + 1).map_or(plan.length, |next| next.start);
@@ -175,8 +217,9 @@ pub(crate) fn weight_gradient<T: Real>(isa: Isa, problem: &Problem, x: &[T], g: 
             tasks.push(Task { plan: &plan, block, part, x, g, sums: mine });
         }
     }
-    tasks.into_par_iter().for_each(|task| isa.run(task));
+    tasks.into_par_iter().try_for_each(|task| isa.run(task))?;
     plan.add_parts(&sums, out);
+    Ok(())
 }
 
 impl Plan {
@@ -214,71 +257,126 @@ struct Task<'a, T> {
     sums: &'a mut [T],
 }
 
+/// What a strip has to do with a tap.
+struct Place {
+    /// The rows of coarse voxels that are linked through it.
+    rows: Range<usize>,
+    tap: Tap,
+}
+
 impl<T: Real> Routine<T> for Task<'_, T> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run<L: Lanes<Elem = T>>(self) {
-        let Plan { problem, parts, strips, lanes, .. } = *self.plan;
+    fn run<L: Lanes<Elem = T>>(self) -> Result<()> {
+        let Plan { problem, parts, strips, lanes, in_place, .. } = *self.plan;
         let Problem { axes: [d, h, w], fine_channels, coarse_channels, .. } = problem;
-        let Block { ref taps, ref fine, ref coarse, .. } = *self.block;
+        let Block { ref taps, ref fine, ref coarse, swapped, .. } = *self.block;
         let (width, height) = (self.block.width(lanes), self.block.height(w.kernel));
-        let (mut xs, mut gs) = (vec![], vec![]);
+        let size = height * width;
+        let depths = taps.start / h.kernel..taps.end.div_ceil(h.kernel);
+        // Vectors of `g` are read in place where they are whole and lie together.
+        let g_in_place = width == coarse.len() && (in_place || width == coarse_channels);
+        // Few rows: all taps at once, each of which then reads zeros where the volume has no row.
+        let together = !in_place && !swapped && matches!(height, 3 | 6);
+        let (most_rows, most_columns) =
+            (strips.height.div_ceil(strips.down), strips.width.div_ceil(strips.across));
+        let mut gs = Scratch::new(if g_in_place { 0 } else { most_rows * most_columns * width })?;
+        let plane = ((most_rows - 1) * h.stride + h.kernel) * ((most_columns - 1) * w.stride + w.kernel);
+        let mut xs = Scratch::unspecified(if in_place { 0 } else { depths.len() * plane * fine.len() })?;
+        let (mut group, mut places) = (Vec::with_capacity(taps.len()), Vec::with_capacity(taps.len()));
         for (plane, rows, columns) in share(strips.count(), parts, self.part).map(|i| strips.get(i)) {
             let (n, z) = (plane / d.coarse, plane % d.coarse);
-            gs.resize(rows.len() * columns.len() * width, T::zero());
-            for (r, y) in rows.clone().enumerate() {
-                let from = (plane * h.coarse + y) * w.coarse + columns.start;
-                let to = gs[r * columns.len() * width..].chunks_exact_mut(width);
-                for (to, g) in
-                    to.zip(self.g[from * coarse_channels..].chunks_exact(coarse_channels)).take(columns.len())
+            let from = ((plane * h.coarse + rows.start) * w.coarse + columns.start) * coarse_channels;
+            let g = &self.g[from..];
+            let (g, g_row, g_voxel) = if g_in_place {
+                (&g[coarse.start..], w.coarse * coarse_channels, coarse_channels)
+            } else {
+                for (to, g) in gs
+                    .chunks_exact_mut(columns.len() * width)
+                    .zip(g.chunks(w.coarse * coarse_channels))
+                    .take(rows.len())
                 {
-                    to[..coarse.len()].copy_from_slice(&g[coarse.clone()]);
+                    for (to, g) in to.chunks_exact_mut(width).zip(g.chunks_exact(coarse_channels)) {
+                        to[..coarse.len()].copy_from_slice(&g[coarse.clone()]);
+                    }
                 }
-            }
+                (&gs[..], columns.len() * width, width)
+            };
             // Voxels of a row of `x` that the strip reads, the first of them at `first - padding`.
             let reach = (columns.len() - 1) * w.stride + w.kernel;
             let first = columns.start * w.stride;
-            let row = reach * fine.len();
-            for kd in taps.start / h.kernel..taps.end.div_ceil(h.kernel) {
+            let row = if in_place { w.fine * fine_channels } else { reach * fine.len() };
+            let y_first = rows.start * h.stride;
+            let y_count = (rows.len() - 1) * h.stride + h.kernel;
+            let strip = Strip {
+                rows: rows.len(),
+                voxels: columns.len(),
+                x: &[],
+                x_row: h.stride * row,
+                x_voxel: w.stride * if in_place { fine_channels } else { fine.len() },
+                g,
+                g_row,
+                g_voxel,
+                height,
+                width,
+            };
+            places.clear();
+            for (i, kd) in depths.clone().enumerate() {
                 let Some(z) = d.source(Direction::ToCoarse, z, kd) else { continue };
-                let y_first = rows.start * h.stride;
-                let y_count = (rows.len() - 1) * h.stride + h.kernel;
-                xs.resize(y_count * row, T::zero());
-                for (y, to) in xs.chunks_exact_mut(row).enumerate() {
-                    if let Some(y) = (y_first + y).checked_sub(h.padding).filter(|&y| y < h.fine) {
-                        let from = ((n * d.fine + z) * h.fine + y) * w.fine * fine_channels;
-                        let x = &self.x[from..][..w.fine * fine_channels];
-                        pack(x, fine_channels, fine.clone(), first as isize - w.padding as isize, to);
+                let from = (n * d.fine + z) * h.fine * w.fine * fine_channels;
+                let held = i * y_count * row;
+                if !in_place {
+                    let plane = &self.x[from..];
+                    for (y, to) in xs[held..].chunks_exact_mut(row).take(y_count).enumerate() {
+                        match (y_first + y).checked_sub(h.padding).filter(|&y| y < h.fine) {
+                            Some(y) => {
+                                let x = &plane[y * w.fine * fine_channels..][..w.fine * fine_channels];
+                                pack(x, fine_channels, fine.clone(), first as isize - w.padding as isize, to);
+                            }
+                            None if together => to.fill(T::zero()),
+                            None => {}
+                        }
                     }
                 }
                 for kh in 0..h.kernel {
-                    let valid = h.coarse_range(kh);
-                    let valid = valid.start.max(rows.start)..valid.end.min(rows.end);
-                    if valid.is_empty() {
+                    let tap = kd * h.kernel + kh;
+                    if !taps.contains(&tap) {
                         continue;
                     }
-                    let skipped = valid.start - rows.start;
-                    let mut strip = Strip {
-                        rows: valid.len(),
-                        voxels: columns.len(),
-                        x: &xs[(skipped * h.stride + kh) * row..],
-                        x_row: h.stride * row,
-                        x_voxel: w.stride * fine.len(),
-                        g: &gs[skipped * columns.len() * width..],
-                        g_row: columns.len() * width,
-                        g_voxel: width,
-                        height,
-                        width,
-                    };
-                    if self.block.swapped {
-                        strip = strip.swapped(coarse.len());
+                    let sums = (tap - taps.start) * size;
+                    let valid = h.coarse_range(kh);
+                    let valid = valid.start.max(rows.start)..valid.end.min(rows.end);
+                    if together {
+                        places.push(Place { rows: rows.clone(), tap: Tap { x: held + kh * row, sums } });
+                    } else if !valid.is_empty() {
+                        let x = if in_place {
+                            let y = valid.start * h.stride + kh - h.padding;
+                            from + y * row + first * fine_channels + fine.start
+                        } else {
+                            held + ((valid.start - rows.start) * h.stride + kh) * row
+                        };
+                        places.push(Place { rows: valid, tap: Tap { x, sums } });
                     }
-                    let tap = kd * h.kernel + kh - taps.start;
-                    strip::accumulate::<L>(&strip, &mut self.sums[tap * height * width..][..height * width]);
                 }
             }
+            let strip = Strip { x: if in_place { self.x } else { &xs }, ..strip };
+            let at_once = if together { places.len().max(1) } else { 1 };
+            for places in places.chunks(at_once) {
+                let read = places[0].rows.clone();
+                group.clear();
+                group.extend(places.iter().map(|p| p.tap));
+                let mut strip =
+                    Strip { rows: read.len(), g: &g[(read.start - rows.start) * g_row..], ..strip };
+                if swapped {
+                    // The operands change sides, and the place is one in `g` then.
+                    strip = Strip { x: &strip.x[group[0].x..], ..strip }.swapped(coarse.len());
+                    group[0].x = 0;
+                }
+                strip::accumulate::<L>(&strip, &group, self.sums);
+            }
         }
+        Ok(())
     }
 }
 

@@ -53,6 +53,7 @@ pub const CASES: &[Case] = &[
     case(2, [2; 3], [2, 2], [2; 3], [2; 3], [0; 3]),
     case(2, [3, 4, 5], [17, 13], [2; 3], [2; 3], [0; 3]),
     case(1, [2, 3, 7], [33, 40], [2; 3], [2; 3], [0; 3]),
+    case(1, [1, 2, 3], [150, 140], [2; 3], [2; 3], [0; 3]),
     case(1, [2, 3, 4], [67, 1], [2; 3], [2; 3], [0; 3]),
     case(1, [4, 3, 5], [5, 6], [3; 3], [2; 3], [1; 3]),
     case(1, [4, 3, 5], [3, 4], [3; 3], [1; 3], [1; 3]),
@@ -63,5 +64,10 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Layers of the networks, for timing.
-pub const LAYERS: &[Case] =
-    &[doubling(32, [128, 64]), doubling(32, [32, 16]), doubling(16, [64, 32]), doubling(8, [512, 256])];
+pub const LAYERS: &[Case] = &[
+    doubling(32, [128, 64]),
+    doubling(32, [32, 16]),
+    doubling(16, [256, 128]),
+    doubling(16, [64, 32]),
+    doubling(8, [512, 256]),
+];

@@ -14,11 +14,39 @@ vector! {
     div: _mm256_div_ps, _mm256_div_pd,
     // The instruction returns its second operand where either is not a number.
     max: _mm256_max_ps, _mm256_max_pd,
+    sum: sum_single, sum_double,
     mul_add: _mm256_fmadd_ps, _mm256_fmadd_pd,
     exponent: exponent_single, exponent_double,
     splat: _mm256_set1_ps, _mm256_set1_pd,
     load: _mm256_loadu_ps, store: _mm256_storeu_ps,
     first: load_first, store_first,
+}
+
+/// The sum of all lanes: halves are added until one number is left.
+///
+/// # Safety
+/// AVX2 is there.
+#[inline(always)]
+pub(super) unsafe fn sum_single(v: __m256) -> f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+}
+
+/// The sum of all lanes: halves are added until one number is left.
+///
+/// # Safety
+/// AVX2 is there.
+#[inline(always)]
+pub(super) unsafe fn sum_double(v: __m256d) -> f64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+        _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+    }
 }
 
 /// All bits set in the 32-bit words of the first `count` numbers of type `T`.

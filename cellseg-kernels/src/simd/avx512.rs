@@ -1,6 +1,6 @@
 //! Lanes of 512 bits: AVX-512F.
 
-use super::vector::vector;
+use super::{avx2, vector::vector};
 use std::arch::x86_64::*;
 
 vector! {
@@ -14,11 +14,38 @@ vector! {
     div: _mm512_div_ps, _mm512_div_pd,
     // The instruction returns its second operand where either is not a number.
     max: _mm512_max_ps, _mm512_max_pd,
+    sum: sum_single, sum_double,
     mul_add: _mm512_fmadd_ps, _mm512_fmadd_pd,
     exponent: exponent_single, exponent_double,
     splat: _mm512_set1_ps, _mm512_set1_pd,
     load: _mm512_loadu_ps, store: _mm512_storeu_ps,
     first: load_first, store_first,
+}
+
+/// The sum of all lanes: halves are added until one number is left.
+///
+/// # Safety
+/// AVX-512F and AVX2 are there.
+#[inline(always)]
+unsafe fn sum_single(v: __m512) -> f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
+        avx2::sum_single(_mm256_add_ps(_mm512_castps512_ps256(v), high))
+    }
+}
+
+/// The sum of all lanes: halves are added until one number is left.
+///
+/// # Safety
+/// AVX-512F and AVX2 are there.
+#[inline(always)]
+unsafe fn sum_double(v: __m512d) -> f64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let high = _mm512_extractf64x4_pd::<1>(v);
+        avx2::sum_double(_mm256_add_pd(_mm512_castpd512_pd256(v), high))
+    }
 }
 
 /// A mask of the 32-bit words of the first `count` numbers of type `T`.

@@ -36,6 +36,7 @@ mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+mod prefetch;
 #[cfg(test)]
 mod tests;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -43,3 +44,4 @@ mod vector;
 
 pub use isa::{Isa, Routine};
 pub use lanes::Lanes;
+pub(crate) use prefetch::{LINE, prefetch};

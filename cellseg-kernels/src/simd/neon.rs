@@ -13,6 +13,7 @@ vector! {
     mul: vmulq_f32, vmulq_f64,
     div: vdivq_f32, vdivq_f64,
     max: max_single, max_double,
+    sum: sum_single, sum_double,
     mul_add: mul_add_single, mul_add_double,
     exponent: exponent_single, exponent_double,
     splat: vdupq_n_f32, vdupq_n_f64,
@@ -32,6 +33,18 @@ fn max_single(a: float32x4_t, b: float32x4_t) -> float32x4_t {
 fn max_double(a: float64x2_t, b: float64x2_t) -> float64x2_t {
     // SAFETY: NEON is part of the target.
     unsafe { vbslq_f64(vcgtq_f64(a, b), a, b) }
+}
+
+#[inline(always)]
+fn sum_single(v: float32x4_t) -> f32 {
+    // SAFETY: NEON is part of the target.
+    unsafe { vaddv_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v))) }
+}
+
+#[inline(always)]
+fn sum_double(v: float64x2_t) -> f64 {
+    // SAFETY: NEON is part of the target.
+    unsafe { vaddvq_f64(v) }
 }
 
 #[inline(always)]

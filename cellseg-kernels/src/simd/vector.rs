@@ -17,6 +17,7 @@ macro_rules! vector {
         mul: $mul_s:path, $mul_d:path,
         div: $div_s:path, $div_d:path,
         max: $max_s:path, $max_d:path,
+        sum: $sum_s:path, $sum_d:path,
         mul_add: $fma_s:path, $fma_d:path,
         exponent: $exponent_s:path, $exponent_d:path,
         splat: $splat_s:path, $splat_d:path,
@@ -127,6 +128,23 @@ macro_rules! vector {
                     match T::DTYPE {
                         cellseg_core::DType::F32 => Self::single($max_s(self.0, other.0)),
                         _ => Self::double($max_d(self.wide(), other.wide())),
+                    }
+                }
+            }
+
+            #[inline(always)]
+            fn sum(self) -> T {
+                // SAFETY: see the macro; the sum is of the type that is read.
+                unsafe {
+                    match T::DTYPE {
+                        cellseg_core::DType::F32 => {
+                            let sum = $sum_s(self.0);
+                            (&raw const sum).cast::<T>().read()
+                        }
+                        _ => {
+                            let sum = $sum_d(self.wide());
+                            (&raw const sum).cast::<T>().read()
+                        }
                     }
                 }
             }

@@ -17,11 +17,11 @@ pub mod cases;
 mod class_rows;
 mod exact;
 mod geometry;
-mod scratch;
 #[cfg(test)]
 mod tests;
 mod weight;
 
+use crate::scratch;
 use cellseg_core::{Error, Result, Shape, Tensor, apply};
 
 const NAME: &str = "soft_ncuts";

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     conv3d::{
-        strip::{self, Strip},
+        strip::{self, Strip, Tap},
         weight_gradient::Problem,
     },
     simd::{Isa, Lanes, Routine},
@@ -145,7 +145,7 @@ impl<T: Real> Routine<T> for Task<'_, T> {
                     height,
                     width,
                 };
-                strip::accumulate::<L>(&strip, sums);
+                strip::accumulate::<L>(&strip, &[Tap { x: 0, sums: 0 }], sums);
             }
         }
         self.synthesise::<L>(sums, width);

@@ -6,20 +6,32 @@ use std::{
     ptr::NonNull,
 };
 
-/// Numbers to work with, zero at first. Like a tensor's they come from the allocator, which counts and keeps them.
-pub(super) struct Scratch<T> {
+/// Numbers to work with. Like a tensor's they come from the allocator, which counts and keeps them.
+pub(crate) struct Scratch<T> {
     /// Where they lie: looking it up in the buffer for every row takes longer than the row's sums.
     numbers: NonNull<[T]>,
     /// Owns them.
     _buffer: CpuBuffer,
 }
 
+// SAFETY: the only owner of its numbers, which are plain memory.
+unsafe impl<T: Send> Send for Scratch<T> {}
+// SAFETY: shared access only reads.
+unsafe impl<T: Sync> Sync for Scratch<T> {}
+
 impl<T: Real> Scratch<T> {
-    pub(super) fn new(count: usize) -> Result<Self> {
+    /// Zeros.
+    pub(crate) fn new(count: usize) -> Result<Self> {
+        let mut scratch = Self::unspecified(count)?;
+        scratch.fill(T::zero());
+        Ok(scratch)
+    }
+
+    /// Whatever numbers the memory holds.
+    pub(crate) fn unspecified(count: usize) -> Result<Self> {
         let mut buffer = CpuBuffer::new(T::DTYPE, count)?;
-        let numbers = buffer.as_mut_slice::<T>().unwrap_or_default();
-        numbers.fill(T::zero());
-        Ok(Scratch { numbers: NonNull::from(numbers), _buffer: buffer })
+        let numbers = NonNull::from(buffer.as_mut_slice::<T>().unwrap_or_default());
+        Ok(Scratch { numbers, _buffer: buffer })
     }
 }
 
