@@ -117,6 +117,32 @@ impl Bodies {
         &self.numbers[slab.first..slab.first + slab.runs.list.len()]
     }
 
+    /// The component of each voxel (z, y, x), which must lie in one; voxels come in raster order.
+    pub(crate) fn homes(&self, voxels: impl Iterator<Item = (usize, usize, u32)>) -> Vec<u32> {
+        let mut slabs = self.slabs.iter().peekable();
+        let mut homes = Vec::new();
+        for (z, y, x) in voxels {
+            while slabs.next_if(|slab| slab.planes.end <= z).is_some() {}
+            let Some(slab) = slabs.peek() else { break };
+            let row = slab.runs.row((z - slab.planes.start) * self.grid.ny + y);
+            let runs = &slab.runs.list[row.clone()];
+            let run = runs.partition_point(|&(_, end)| end <= x);
+            homes.push(self.numbers(slab)[row.start + run]);
+        }
+        homes
+    }
+
+    /// The number of voxels of each component; entry 0 is 0.
+    pub(crate) fn sizes(&self) -> Vec<u64> {
+        let mut sizes = vec![0; self.count as usize + 1];
+        for slab in &self.slabs {
+            for (&(start, end), &number) in slab.runs.list.iter().zip(self.numbers(slab)) {
+                sizes[number as usize] += u64::from(end - start);
+            }
+        }
+        sizes
+    }
+
     /// Which components have a voxel at the border of the volume; entry 0 is false.
     pub(crate) fn touching_border(&self) -> Vec<bool> {
         let Grid { nz, ny, nx } = self.grid;

@@ -1,6 +1,7 @@
 //! Integers that order as finite f32 values do.
 
 /// An integer that is smaller exactly when the value is smaller; -0 and 0 have the same.
+#[inline(always)]
 pub(crate) fn key(value: f32) -> u32 {
     // Adding 0 turns -0 into 0.
     let bits = (value + 0.0).to_bits();

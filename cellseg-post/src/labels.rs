@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::Spacing;
 use crate::grid::{Grid, raster};
+use crate::memory::zeros;
 
 /// Instances: one id a voxel (z, y, x), 0 for background, 1 to `count` for the objects.
 ///
@@ -34,9 +35,30 @@ impl Labels {
     /// Voxels with one id are one object, connected or not.
     pub fn from_ids(ids: ArrayView3<u32>) -> Self {
         let grid = Grid::of(&ids);
+        let source = raster(&ids);
+        let most = source.par_iter().with_min_len(1 << 16).max().copied().unwrap_or(0);
+        if most as usize > grid.len().max(1 << 16) {
+            return Self::from_any(grid, &source);
+        }
+        let seen = grid
+            .slabs()
+            .into_par_iter()
+            .map(|planes| {
+                let mut seen = FirstSeen::new(most);
+                seen.row(&source[planes.start * grid.plane()..planes.end * grid.plane()]);
+                seen
+            })
+            .collect();
+        let mut copy = zeros(grid);
+        copy.as_slice_mut().expect("zeros are made in raster order").copy_from_slice(&source);
+        Self::numbered(copy, seen, most)
+    }
+
+    /// Renumbers ids that are too far apart for a table.
+    fn from_any(grid: Grid, ids: &[u32]) -> Self {
         let mut numbers: FxHashMap<u32, u32> = FxHashMap::default();
         let mut last = (0, 0);
-        let dense = raster(&ids)
+        let dense = ids
             .iter()
             .map(|&id| {
                 if id != last.0 {
@@ -48,6 +70,23 @@ impl Labels {
             .collect();
         let count = numbers.len() as u32;
         Self { ids: Array3::from_shape_vec(grid.shape(), dense).expect("one id for each voxel"), count }
+    }
+
+    /// Renumbers ids of at most `most`; `seen` tells which came first in each slab of the volume.
+    pub(crate) fn numbered(mut ids: Array3<u32>, seen: Vec<FirstSeen>, most: u32) -> Self {
+        let mut numbers = vec![0u32; most as usize + 1];
+        let mut count = 0;
+        for &id in seen.iter().flat_map(|slab| &slab.order) {
+            if numbers[id as usize] == 0 {
+                count += 1;
+                numbers[id as usize] = count;
+            }
+        }
+        if numbers.iter().zip(0..).any(|(&number, id)| number != id) {
+            let voxels = ids.as_slice_mut().expect("label volumes are stored in raster order");
+            voxels.par_iter_mut().with_min_len(1 << 16).for_each(|id| *id = numbers[*id as usize]);
+        }
+        Self { ids, count }
     }
 
     /// The id of each voxel (z, y, x).
@@ -118,8 +157,36 @@ impl Labels {
         self.retain(|_, voxels| range.contains(&(voxels as f64 * voxel)))
     }
 
-    fn voxels(&self) -> &[u32] {
+    /// The ids in raster order.
+    pub(crate) fn voxels(&self) -> &[u32] {
         self.ids.as_slice().expect("label volumes are stored in raster order")
+    }
+}
+
+/// The ids of a part of a volume in the order of their first voxels.
+pub(crate) struct FirstSeen {
+    order: Vec<u32>,
+    seen: Vec<bool>,
+    last: u32,
+}
+
+impl FirstSeen {
+    /// For ids of at most `most`; 0 is never counted.
+    pub(crate) fn new(most: u32) -> Self {
+        Self { order: Vec::new(), seen: vec![false; most as usize + 1], last: 0 }
+    }
+
+    /// Adds voxels that follow in raster order.
+    #[inline]
+    pub(crate) fn row(&mut self, ids: &[u32]) {
+        for &id in ids {
+            if id != self.last {
+                self.last = id;
+                if id != 0 && !std::mem::replace(&mut self.seen[id as usize], true) {
+                    self.order.push(id);
+                }
+            }
+        }
     }
 }
 

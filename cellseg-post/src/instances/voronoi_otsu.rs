@@ -1,11 +1,9 @@
 //! Voronoi-Otsu labelling.
 
-use ndarray::{ArrayView3, Zip};
+use ndarray::ArrayView3;
 
-use crate::{
-    Connectivity, Error, Labels, MaximaRule, Spacing, Threshold, components, gaussian, local_maxima,
-    mask_above, voronoi,
-};
+use crate::voronoi::divide_among_maxima;
+use crate::{Error, Labels, MaximaRule, Spacing, Threshold, gaussian, local_maxima, mask_above};
 
 /// The settings of [`voronoi_otsu`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,7 +20,7 @@ pub struct VoronoiOtsu {
 
 /// Labels bright objects: one for each maximum of the blurred image inside its Otsu mask.
 ///
-/// Every voxel of the mask goes to the nearest maximum of its own 26-connected component ([`voronoi`]); a component
+/// Every voxel of the mask goes to the nearest maximum of its own 26-connected component ([`crate::voronoi`]); a component
 /// without a maximum becomes one object. Sigmas are micrometres and blur each axis by its own number of voxels, so with
 /// [`Spacing::VOXELS`] they are voxels. CellSeg3D uses 0.65 voxels for both.
 ///
@@ -30,7 +28,7 @@ pub struct VoronoiOtsu {
 /// have no maximum of their own and touching ones merge. A warning is logged for a map of two values.
 ///
 /// # Errors
-/// Those of [`gaussian`], [`Threshold::value`], [`local_maxima`] and [`voronoi`].
+/// Those of [`gaussian`], [`Threshold::value`], [`local_maxima`] and [`crate::voronoi`].
 pub fn voronoi_otsu(
     image: ArrayView3<f32>,
     spacing: Spacing,
@@ -38,7 +36,14 @@ pub fn voronoi_otsu(
 ) -> Result<Labels, Error> {
     let outline = gaussian(image, spacing.to_voxels(settings.outline_sigma))?;
     let mask = mask_above(outline.view(), settings.threshold.value(outline.view())?);
-    divide(image, mask.view(), spacing, settings.spot_sigma, settings.maxima)
+    let spots = if settings.spot_sigma == settings.outline_sigma {
+        outline
+    } else {
+        drop(outline);
+        gaussian(image, spacing.to_voxels(settings.spot_sigma))?
+    };
+    warn_of_binary(image, settings.spot_sigma);
+    divide_among_maxima(local_maxima(spots.view(), settings.maxima)?, mask.view(), spacing)
 }
 
 /// Divides `mask` among the maxima of the image blurred by `spot_sigma` micrometres.
@@ -49,18 +54,18 @@ pub(super) fn divide(
     spot_sigma: f64,
     maxima: MaximaRule,
 ) -> Result<Labels, Error> {
+    warn_of_binary(image, spot_sigma);
+    let spots = gaussian(image, spacing.to_voxels(spot_sigma))?;
+    divide_among_maxima(local_maxima(spots.view(), maxima)?, mask, spacing)
+}
+
+fn warn_of_binary(image: ArrayView3<f32>, spot_sigma: f64) {
     if is_binary(image) {
         tracing::warn!(
             "the map given to Voronoi-Otsu has only two values: where objects lie is then decided by the blur of \
              {spot_sigma} um alone; give the soft map instead of a thresholded one"
         );
     }
-    let spots = gaussian(image, spacing.to_voxels(spot_sigma))?;
-    let mut maxima = local_maxima(spots.view(), maxima)?;
-    drop(spots);
-    Zip::from(&mut maxima).and(mask).for_each(|maximum, &inside| *maximum &= inside);
-    let seeds = components(maxima.view(), Connectivity::TwentySix)?;
-    voronoi(seeds.ids(), mask, spacing)
 }
 
 /// Whether the image has exactly two different values.

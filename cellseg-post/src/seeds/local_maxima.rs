@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::grid::{Around, Grid, Neighbourhood, all_finite, raster};
+use crate::memory::zeros;
+use crate::wide::wide;
 use crate::{Connectivity, Error};
 
 /// What counts as a local maximum where neighbouring voxels are equal.
@@ -24,6 +26,9 @@ pub enum MaximaRule {
     FirstInScan,
 }
 
+/// How many voxels are searched for marks at once.
+const CHUNK: usize = 1 << 16;
+
 /// Marks the local maxima of a volume (z, y, x) among all 26 neighbours.
 ///
 /// The outside of the volume counts for nothing. A constant volume has no maximum by [`MaximaRule::Plateau`].
@@ -34,29 +39,85 @@ pub fn local_maxima(image: ArrayView3<f32>, rule: MaximaRule) -> Result<Array3<b
     let grid = Grid::of(&image);
     let voxels = raster(&image);
     all_finite(grid, &voxels)?;
-    let hood = Neighbourhood::new(grid, Connectivity::TwentySix);
-    let scan_order = |index: usize| {
-        let [z, y, x] = grid.position(index);
-        [x, y, z]
-    };
-    let mut maxima: Vec<bool> = (0..grid.len())
-        .into_par_iter()
-        .with_min_len(1 << 12)
-        .map(|index| {
-            let here = voxels[index];
-            hood.all(index, |other| match rule {
-                MaximaRule::Plateau => voxels[other] <= here,
-                MaximaRule::Strict => voxels[other] < here,
-                MaximaRule::FirstInScan => {
-                    voxels[other] < here || (voxels[other] == here && scan_order(other) > scan_order(index))
-                }
-            })
-        })
-        .collect();
-    if rule == MaximaRule::Plateau {
-        drop_slopes(&mut maxima, &voxels, &hood);
+    let mut maxima = zeros(grid);
+    if grid.len() == 0 {
+        return Ok(maxima);
     }
-    Ok(Array3::from_shape_vec(grid.shape(), maxima).expect("one flag for each voxel"))
+    let marks = maxima.as_slice_mut().expect("zeros are made in raster order");
+    let hood = Neighbourhood::new(grid, Connectivity::TwentySix);
+    let planes = grid.nz.div_ceil(16);
+    marks.par_chunks_mut(planes * grid.plane()).enumerate().for_each(|(slab, marks)| {
+        let first = slab * planes;
+        mark_highest(grid, &voxels, first, marks);
+        if rule != MaximaRule::Plateau {
+            let scan_order = |index: usize| {
+                let [z, y, x] = grid.position(index);
+                [x, y, z]
+            };
+            for (index, mark) in (first * grid.plane()..).zip(marks).filter(|(_, mark)| **mark) {
+                *mark = hood.all(index, |other| {
+                    voxels[other] < voxels[index]
+                        || (rule == MaximaRule::FirstInScan && scan_order(other) > scan_order(index))
+                });
+            }
+        }
+    });
+    if rule == MaximaRule::Plateau {
+        drop_slopes(marks, &voxels, &hood);
+    }
+    Ok(maxima)
+}
+
+/// Marks the voxels of some planes, from plane `first` on, that no neighbour exceeds.
+///
+/// The highest of 27 voxels is that of three planes, each the highest of three rows, each of three voxels.
+fn mark_highest(grid: Grid, voxels: &[f32], first: usize, marks: &mut [bool]) {
+    let plane_at = |z: usize| &voxels[z * grid.plane()..(z + 1) * grid.plane()];
+    let mut rows = vec![0.0; grid.plane()];
+    // The highest of 3 x 3 around each voxel of the plane before, of the same and of the next one.
+    let mut highest: [Vec<f32>; 3] = std::array::from_fn(|_| vec![f32::MIN; grid.plane()]);
+    if first > 0 {
+        highest_of_plane(plane_at(first - 1), grid.nx, &mut rows, &mut highest[0]);
+    }
+    highest_of_plane(plane_at(first), grid.nx, &mut rows, &mut highest[1]);
+    for (z, marks) in (first..).zip(marks.chunks_exact_mut(grid.plane())) {
+        if z + 1 < grid.nz {
+            highest_of_plane(plane_at(z + 1), grid.nx, &mut rows, &mut highest[2]);
+        } else {
+            highest[2].fill(f32::MIN);
+        }
+        mark(plane_at(z), [&highest[0], &highest[1], &highest[2]], marks);
+        highest.rotate_left(1);
+    }
+}
+
+fn highest_of_plane(plane: &[f32], nx: usize, rows: &mut [f32], highest: &mut [f32]) {
+    for (row, to) in plane.chunks_exact(nx).zip(rows.chunks_exact_mut(nx)) {
+        to.copy_from_slice(row);
+        raise(&mut to[1..], &row[..nx - 1]);
+        raise(&mut to[..nx - 1], &row[1..]);
+    }
+    highest.copy_from_slice(rows);
+    let len = rows.len();
+    raise(&mut highest[nx..], &rows[..len - nx]);
+    raise(&mut highest[..len - nx], &rows[nx..]);
+}
+
+wide! {
+    fn raise(values: &mut [f32], others: &[f32]) {
+        for (value, &other) in values.iter_mut().zip(others) {
+            *value = if other > *value { other } else { *value };
+        }
+    }
+}
+
+wide! {
+    fn mark(plane: &[f32], highest: [&[f32]; 3], marks: &mut [bool]) {
+        let around = highest[0].iter().zip(highest[1]).zip(highest[2]);
+        for ((mark, &value), ((&a, &b), &c)) in marks.iter_mut().zip(plane).zip(around) {
+            *mark = value >= a && value >= b && value >= c;
+        }
+    }
 }
 
 /// Unmarks the plateaus that have a higher voxel somewhere along their rim.
@@ -66,12 +127,15 @@ fn drop_slopes(maxima: &mut [bool], voxels: &[f32], hood: &Neighbourhood) {
     let beside_slope = |index: usize, maxima: &[bool]| {
         !hood.all(index, |other| maxima[other] || voxels[other] != voxels[index])
     };
-    let mut wave: VecDeque<usize> = (0..voxels.len())
-        .into_par_iter()
-        .with_min_len(1 << 12)
-        .filter(|&index| maxima[index] && beside_slope(index, maxima))
-        .collect::<Vec<_>>()
-        .into();
+    let found: Vec<Vec<usize>> = maxima
+        .par_chunks(CHUNK)
+        .enumerate()
+        .map(|(part, marks)| {
+            let marked = (part * CHUNK..).zip(marks).filter(|(_, mark)| **mark);
+            marked.map(|(index, _)| index).filter(|&index| beside_slope(index, maxima)).collect()
+        })
+        .collect();
+    let mut wave: VecDeque<usize> = found.into_iter().flatten().collect();
     wave.iter().for_each(|&index| maxima[index] = false);
     while let Some(index) = wave.pop_front() {
         hood.each(index, |other| {

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::grid::{Grid, all_finite, raster};
+use crate::wide::wide;
 
 /// How many values are counted into one table before tables are added.
 const CHUNK: usize = 1 << 18;
@@ -29,10 +30,15 @@ impl Histogram {
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::NonFinite`]; [`Error::Constant`] if the bins would have no width;
-/// [`Error::Argument`] if there are no bins.
+/// [`Error::Argument`] if there are no bins or more than 2^24.
 pub fn histogram(image: ArrayView3<f32>, bins: usize) -> Result<Histogram, Error> {
     if bins == 0 {
         return Err(Error::Argument { name: "bins", given: "0".into(), expected: "at least 1" });
+    }
+    // Numbers of bins are f32 on the way.
+    if bins > 1 << 24 {
+        let given = bins.to_string();
+        return Err(Error::Argument { name: "bins", given, expected: "at most 16777216" });
     }
     let values = raster(&image);
     let (low, high) = range(Grid::of(&image), &values)?;
@@ -41,26 +47,51 @@ pub fn histogram(image: ArrayView3<f32>, bins: usize) -> Result<Histogram, Error
 
 /// The histogram of values that are `low` at least, those above `high` taken as `high`.
 pub(super) fn between(values: &[f32], low: f32, high: f32, bins: usize) -> Histogram {
-    let step = (high - low) / bins as f32;
-    let mut edges: Vec<f32> = (0..bins).map(|bin| bin as f32 * step + low).collect();
+    let scale = Scale { low, high, step: (high - low) / bins as f32, bins: bins as f32 };
+    let mut edges: Vec<f32> = (0..bins).map(|bin| scale.edge(bin as f32)).collect();
     edges.push(high);
-    let counts = count(values, bins, |value| {
-        let value = value.min(high);
-        let guess = (((value - low) / (high - low)) * bins as f32) as usize;
-        settle(&edges, value, guess.min(bins - 1))
-    });
+    let counts = count(values, bins, |values, found| scale.bins(values, found));
     Histogram { edges, counts }
 }
 
-/// The bin that holds `value`, near a guess that rounding may have put into a neighbour.
-fn settle(edges: &[f32], value: f32, guess: usize) -> usize {
-    let last = edges.len() - 2;
-    if value < edges[guess] {
-        guess - 1
-    } else if guess < last && value >= edges[guess + 1] {
-        guess + 1
-    } else {
-        guess
+/// Bins of equal width.
+#[derive(Clone, Copy)]
+struct Scale {
+    low: f32,
+    high: f32,
+    step: f32,
+    bins: f32,
+}
+
+impl Scale {
+    /// The lower border of a bin.
+    #[inline(always)]
+    fn edge(self, bin: f32) -> f32 {
+        bin * self.step + self.low
+    }
+
+    /// The bin that holds a value: a guess, moved where rounding has put it beside the borders.
+    #[inline(always)]
+    fn bin(self, value: f32) -> f32 {
+        let value = if value > self.high { self.high } else { value };
+        let last = self.bins - 1.0;
+        let guess = (((value - self.low) / (self.high - self.low)) * self.bins).floor();
+        let guess = if guess > last { last } else { guess };
+        let below = value < self.edge(guess);
+        let above = guess < last && value >= self.edge(guess + 1.0);
+        guess + f32::from(i8::from(above)) - f32::from(i8::from(below))
+    }
+
+    fn bins(self, values: &[f32], found: &mut [u32]) {
+        find_bins(self, values, found);
+    }
+}
+
+wide! {
+    fn find_bins(scale: Scale, values: &[f32], found: &mut [u32]) {
+        for (found, &value) in found.iter_mut().zip(values) {
+            *found = scale.bin(value) as i32 as u32;
+        }
     }
 }
 
@@ -73,7 +104,11 @@ pub(super) fn range(grid: Grid, values: &[f32]) -> Result<(f32, f32), Error> {
     all_finite(grid, values)?;
     let (low, high) = values
         .par_chunks(CHUNK)
-        .map(|chunk| chunk.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v))))
+        .map(|chunk| {
+            let (mut low, mut high) = (f32::MAX, f32::MIN);
+            extremes(chunk, &mut low, &mut high);
+            (low, high)
+        })
         .reduce(|| (f32::MAX, f32::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)));
     if low == high {
         Err(Error::Constant { value: low })
@@ -88,20 +123,49 @@ pub(super) fn range(grid: Grid, values: &[f32]) -> Result<(f32, f32), Error> {
     }
 }
 
-/// How many values `bin` puts into each of `bins` bins.
-pub(super) fn count(values: &[f32], bins: usize, bin: impl Fn(f32) -> usize + Sync) -> Vec<u64> {
+wide! {
+    /// Lowers `lowest` to the lowest of finite values and raises `highest` to the highest.
+    fn extremes(values: &[f32], lowest: &mut f32, highest: &mut f32) {
+        let (blocks, rest) = values.as_chunks::<32>();
+        let (mut low, mut high) = ([*lowest; 32], [*highest; 32]);
+        for block in blocks {
+            for lane in 0..32 {
+                low[lane] = if block[lane] < low[lane] { block[lane] } else { low[lane] };
+                high[lane] = if block[lane] > high[lane] { block[lane] } else { high[lane] };
+            }
+        }
+        *lowest = low.iter().chain(rest).fold(f32::MAX, |a, b| a.min(*b));
+        *highest = high.iter().chain(rest).fold(f32::MIN, |a, b| a.max(*b));
+    }
+}
+
+/// How many values get their bins at once.
+const BATCH: usize = 1024;
+
+/// How many values `find` puts into each of `bins` bins; it writes the bins of up to [`BATCH`] values.
+pub(super) fn count(values: &[f32], bins: usize, find: impl Fn(&[f32], &mut [u32]) + Sync) -> Vec<u64> {
+    // Small tables are counted four times over, so that equal neighbours do not wait for each other.
+    let tables = if bins <= 4096 { 4 } else { 1 };
     values
         .par_chunks(CHUNK)
         .fold(
-            || vec![0u64; bins],
+            || vec![0u64; bins * tables],
             |mut counts, chunk| {
-                chunk.iter().for_each(|&value| counts[bin(value)] += 1);
+                let mut found = [0; BATCH];
+                for batch in chunk.chunks(BATCH) {
+                    let found = &mut found[..batch.len()];
+                    find(batch, found);
+                    for (place, &bin) in found.iter().enumerate() {
+                        counts[bin as usize * tables + place % tables] += 1;
+                    }
+                }
                 counts
             },
         )
+        .map(|counts| counts.chunks_exact(tables).map(|tables| tables.iter().sum()).collect())
         .reduce(
             || vec![0; bins],
-            |mut total, counts| {
+            |mut total: Vec<u64>, counts: Vec<u64>| {
                 total.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
                 total
             },

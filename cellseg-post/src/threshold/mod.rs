@@ -4,10 +4,14 @@ mod histogram;
 mod otsu;
 mod percentile;
 
-use ndarray::{Array3, ArrayView3, Zip};
+use ndarray::{Array3, ArrayView3};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::grid::{Grid, raster};
+use crate::memory::zeros;
+use crate::wide::wide;
 
 pub use histogram::{Histogram, histogram};
 pub use otsu::{OtsuRule, otsu, robust_otsu};
@@ -47,7 +51,21 @@ impl Threshold {
 
 /// The voxels (z, y, x) whose value is above `threshold`; NaN never is.
 pub fn mask_above(map: ArrayView3<f32>, threshold: f32) -> Array3<bool> {
-    let mut mask = Array3::from_elem(map.dim(), false);
-    Zip::from(&mut mask).and(map).for_each(|inside, &value| *inside = value > threshold);
+    let mut mask = zeros(Grid::of(&map));
+    let voxels = mask.as_slice_mut().expect("zeros are made in raster order");
+    let values = raster(&map);
+    let parts = voxels.par_chunks_mut(PART).zip(values.par_chunks(PART));
+    parts.for_each(|(inside, values)| compare(values, threshold, inside));
     mask
+}
+
+/// How many voxels are compared at once.
+const PART: usize = 1 << 16;
+
+wide! {
+    fn compare(values: &[f32], threshold: f32, above: &mut [bool]) {
+        for (above, &value) in above.iter_mut().zip(values) {
+            *above = value > threshold;
+        }
+    }
 }

@@ -108,9 +108,13 @@ fn split(values: &[f32], low: f32, high: f32, rule: OtsuRule) -> Split {
         }
         OtsuRule::Clesperanto => {
             let last = (BINS - 1) as f32;
-            let bin = |value: f32| ((value.min(high) - low) * last / (high - low) + 0.5) as usize;
+            let find = |values: &[f32], found: &mut [u32]| {
+                for (found, value) in found.iter_mut().zip(values) {
+                    *found = ((value.min(high) - low) * last / (high - low) + 0.5) as u32;
+                }
+            };
             let centres = (0..BINS).map(|bin| bin as f32 * (high - low) / last + low).collect();
-            (count(values, BINS, bin), centres)
+            (count(values, BINS, find), centres)
         }
     };
     best_split(&counts, &centres)

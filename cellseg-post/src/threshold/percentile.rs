@@ -9,6 +9,7 @@ use super::histogram::count;
 use crate::Error;
 use crate::float_order::{key, value_of};
 use crate::grid::{Grid, all_finite, raster};
+use crate::wide::wide;
 
 const HALF: usize = 1 << 16;
 
@@ -34,7 +35,7 @@ pub fn percentiles(image: ArrayView3<f32>, q: &[f64]) -> Result<Vec<f64>, Error>
 
 /// [`percentiles`] of at least one value, all of them finite.
 pub(super) fn percentiles_of(values: &[f32], q: &[f64]) -> Vec<f64> {
-    let upper = count(values, HALF, |value| (key(value) >> 16) as usize);
+    let upper = count(values, HALF, upper_halves);
     let mut known: Vec<(usize, Vec<u64>)> = Vec::new();
     let mut value_at = |rank: u64| {
         let (bin, rank) = locate(&upper, rank);
@@ -74,10 +75,25 @@ fn locate(counts: &[u64], mut rank: u64) -> (usize, u64) {
 /// How often each lower half occurs among the values of one upper half.
 fn lower_counts(values: &[f32], upper: usize) -> Vec<u64> {
     // One bin more takes the values of all other upper halves.
-    let mut counts = count(values, HALF + 1, |value| {
-        let key = key(value) as usize;
-        if key >> 16 == upper { key & (HALF - 1) } else { HALF }
-    });
+    let mut counts = count(values, HALF + 1, |values, found| lower_halves(values, upper as u32, found));
     counts.truncate(HALF);
     counts
+}
+
+wide! {
+    fn upper_halves(values: &[f32], found: &mut [u32]) {
+        for (found, &value) in found.iter_mut().zip(values) {
+            *found = key(value) >> 16;
+        }
+    }
+}
+
+wide! {
+    /// The lower halves of the keys whose upper half is `upper`, and [`HALF`] for the others.
+    fn lower_halves(values: &[f32], upper: u32, found: &mut [u32]) {
+        for (found, &value) in found.iter_mut().zip(values) {
+            let key = key(value);
+            *found = if key >> 16 == upper { key & (HALF as u32 - 1) } else { HALF as u32 };
+        }
+    }
 }
