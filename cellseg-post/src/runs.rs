@@ -115,39 +115,54 @@ fn cut_words(words: impl Iterator<Item = u64>, len: usize, runs: &mut Vec<Run>) 
 wide! {
     /// Appends each run of equal ids other than 0 of one row.
     pub(crate) fn cut_ids(row: &[u32], runs: &mut Vec<Run>) {
-        each_run_of_ids(row, |_, start, end| runs.push((start, end)));
+        each_run_of_ids(row, &mut |_, start, end| runs.push((start, end)));
     }
 }
 
-/// Calls `found(id, start, end)` for each run of equal ids other than 0 of one row.
+/// What is done with each run of equal ids.
+///
+/// A closure is enough, but only a method can be forced to be compiled with the loop that calls it.
+pub(crate) trait EachRun {
+    /// Is called with the id and the voxels `start..end`.
+    fn run(&mut self, id: u32, start: u32, end: u32);
+}
+
+impl<F: FnMut(u32, u32, u32)> EachRun for F {
+    #[inline(always)]
+    fn run(&mut self, id: u32, start: u32, end: u32) {
+        self(id, start, end);
+    }
+}
+
+/// Calls `found` for each run of equal ids other than 0 of one row.
 ///
 /// Only within [`wide!`] is the comparison of neighbours done with wide vectors.
 #[inline(always)]
-pub(crate) fn each_run_of_ids(row: &[u32], mut found: impl FnMut(u32, u32, u32)) {
+pub(crate) fn each_run_of_ids(row: &[u32], found: &mut impl EachRun) {
     let Some((&first, _)) = row.split_first() else { return };
     let (mut id, mut start) = (first, 0);
-    let mut change = |x: usize| {
-        if id != 0 {
-            found(id, start, x as u32);
-        }
-        (id, start) = (row.get(x).copied().unwrap_or_default(), x as u32);
-    };
-    // Where voxel x + 1 differs from voxel x.
-    let (before, _) = row[..row.len() - 1].as_chunks::<32>();
-    let (after, _) = row[1..].as_chunks::<32>();
-    for (block, (a, b)) in before.iter().zip(after).enumerate() {
-        let mut changes = differing(a, b);
+    // Where voxel x + 1 differs from voxel x, 32 voxels at a time; the last time counts the end of the row as different.
+    let (before, after) = (&row[..row.len() - 1], &row[1..]);
+    let blocks = before.len() / 32;
+    for block in 0..=blocks {
+        let at = 32 * block;
+        let mut changes = match (before[at..].first_chunk(), after[at..].first_chunk()) {
+            (Some(a), Some(b)) => u64::from(differing(a, b)),
+            _ => {
+                let rest = before[at..].iter().zip(&after[at..]).enumerate();
+                let bits = rest.fold(0, |bits, (lane, (a, b))| bits | u64::from(a != b) << lane);
+                bits | 1 << (before.len() - at)
+            }
+        };
         while changes != 0 {
-            change(32 * block + changes.trailing_zeros() as usize + 1);
+            let x = at + changes.trailing_zeros() as usize + 1;
             changes &= changes - 1;
+            if id != 0 {
+                found.run(id, start, x as u32);
+            }
+            (id, start) = (row.get(x).copied().unwrap_or_default(), x as u32);
         }
     }
-    for x in 32 * before.len() + 1..row.len() {
-        if row[x] != row[x - 1] {
-            change(x);
-        }
-    }
-    change(row.len());
 }
 
 /// A bit for each pair of different values, the first lowest.

@@ -8,6 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::Intensity;
 use crate::grid::Grid;
+use crate::runs::{EachRun, each_run_of_ids};
+use crate::wide::wide;
 
 /// The sums over one object's voxels.
 #[derive(Debug, Clone)]
@@ -27,43 +29,25 @@ pub(super) struct Moments {
 const PAIRS: [(usize, usize); 6] = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)];
 
 impl Moments {
-    fn new(has_image: bool) -> Self {
+    /// The sums of a part of the object, with places counted from `origin` along z.
+    fn of_part(part: &PartSums, origin: usize) -> Self {
+        let [n, z, y, x, zz, yy, xx, zy, zx, yx] = part.sums;
+        let (wide, plane) = (u128::from, origin as u64);
         Self {
-            voxels: 0,
-            first: [usize::MAX; 3],
-            last: [0; 3],
-            places: [0; 3],
-            products: [0; 6],
-            intensity: has_image.then(IntensitySums::default),
+            voxels: n,
+            first: [part.first[0] as usize + origin, part.first[1] as usize, part.first[2] as usize],
+            last: [part.last[0] as usize + origin, part.last[1] as usize, part.last[2] as usize],
+            places: [n * plane + z, y, x],
+            products: [
+                wide(n) * wide(plane) * wide(plane) + 2 * wide(plane) * wide(z) + wide(zz),
+                wide(yy),
+                wide(xx),
+                wide(plane) * wide(y) + wide(zy),
+                wide(plane) * wide(x) + wide(zx),
+                wide(yx),
+            ],
+            intensity: part.intensity.clone(),
         }
-    }
-
-    /// Adds the voxels `start..end` of row (z, y).
-    fn add_run(&mut self, z: usize, y: usize, start: usize, end: usize) {
-        let n = (end - start) as u64;
-        let (row_z, row_y, row_x) = (z as u64, y as u64, start as u64);
-        // Sums of k and k k for k in 0..n.
-        let ramp = n * (n - 1) / 2;
-        let squares = u128::from(ramp) * u128::from(2 * n - 1) / 3;
-        let sum_x = n * row_x + ramp;
-        self.voxels += n;
-        for (axis, (low, high)) in [(z, z), (y, y), (start, end - 1)].into_iter().enumerate() {
-            self.first[axis] = self.first[axis].min(low);
-            self.last[axis] = self.last[axis].max(high);
-        }
-        for (sum, place) in self.places.iter_mut().zip([n * row_z, n * row_y, sum_x]) {
-            *sum += place;
-        }
-        let wide = |a: u64, b: u64| u128::from(a) * u128::from(b);
-        let products = [
-            wide(n * row_z, row_z),
-            wide(n * row_y, row_y),
-            wide(row_x, n * row_x + 2 * ramp) + squares,
-            wide(n * row_z, row_y),
-            wide(row_z, sum_x),
-            wide(row_y, sum_x),
-        ];
-        self.products.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -167,68 +151,230 @@ impl IntensitySums {
     }
 }
 
+/// The sums over the voxels of an object in some planes.
+#[derive(Debug, Clone)]
+struct PartSums {
+    /// Sums of 1, z, y, x, zz, yy, xx, zy, zx and yx, z counted from the first plane.
+    sums: [u64; 10],
+    /// Lowest and highest index along each axis.
+    first: [u32; 3],
+    last: [u32; 3],
+    intensity: Option<IntensitySums>,
+}
+
+impl PartSums {
+    fn new(has_image: bool) -> Self {
+        Self {
+            sums: [0; 10],
+            first: [u32::MAX; 3],
+            last: [0; 3],
+            intensity: has_image.then(IntensitySums::default),
+        }
+    }
+
+    /// Adds the voxels `start..end` of row (z, y).
+    #[inline(always)]
+    fn add_run(&mut self, z: u32, y: u32, start: u32, end: u32) {
+        let [n, z_, y_, x] = [end - start, z, y, start].map(u64::from);
+        // Sums of k and k k for k in 0..n.
+        let ramp = n * (n - 1) / 2;
+        let squares = ramp * (2 * n - 1) / 3;
+        let sum_x = n * x + ramp;
+        let sum_xx = x * (n * x + 2 * ramp) + squares;
+        let row = [n, n * z_, n * y_, sum_x, n * z_ * z_, n * y_ * y_, sum_xx, n * z_ * y_, z_ * sum_x, y_ * sum_x];
+        for (sum, part) in self.sums.iter_mut().zip(row) {
+            *sum += part;
+        }
+        for (first, low) in self.first.iter_mut().zip([z, y, start]) {
+            *first = (*first).min(low);
+        }
+        for (last, high) in self.last.iter_mut().zip([z, y, end - 1]) {
+            *last = (*last).max(high);
+        }
+    }
+}
+
+/// How many planes can be summed in 64 bits: no sum exceeds the voxels times the largest square of an index.
+fn planes_in_64_bits(grid: Grid) -> usize {
+    let fits = |planes: usize| {
+        let longest = planes.max(grid.ny).max(grid.nx) as u128;
+        (planes * grid.plane()) as u128 * longest * longest <= u128::from(u64::MAX)
+    };
+    let mut planes = 1;
+    while planes < grid.nz && fits(2 * planes) {
+        planes *= 2;
+    }
+    planes
+}
+
 /// The sums of every object, by rising id.
 pub(super) fn gather(grid: Grid, ids: &[u32], image: Option<&[f32]>) -> Vec<(u32, Moments)> {
     if grid.len() == 0 {
         return Vec::new();
     }
-    let slabs: Vec<Objects> = grid
-        .slabs()
+    let most = planes_in_64_bits(grid);
+    let parts = grid.slabs().into_iter().flat_map(|slab| {
+        let end = slab.end;
+        slab.step_by(most).map(move |first| first..(first + most).min(end))
+    });
+    let slabs: Vec<(usize, Objects)> = parts
+        .collect::<Vec<_>>()
         .into_par_iter()
         .map(|planes| {
             let mut objects = Objects::default();
             for row in planes.start * grid.ny..planes.end * grid.ny {
-                let voxels = row * grid.nx..(row + 1) * grid.nx;
-                let values = image.map(|image| &image[voxels.clone()]);
-                objects.add_row(row / grid.ny, row % grid.ny, &ids[voxels], values);
+                let at = [(row / grid.ny - planes.start) as u32, (row % grid.ny) as u32];
+                let weighted_at = [row / grid.ny, row % grid.ny];
+                match image {
+                    None => add_row(&mut objects, at, grid.row(ids, row)),
+                    Some(image) => {
+                        add_row_with_values(&mut objects, at, weighted_at, grid.row(ids, row), grid.row(image, row));
+                    }
+                }
             }
-            objects
+            (planes.start, objects)
         })
         .collect();
-    let mut total = Objects::default();
-    for slab in slabs {
-        for (id, moments) in slab.list {
-            match total.places.get(&id) {
-                Some(&place) => total.list[place].1.merge(&moments),
+    let mut total: Vec<(u32, Moments)> = Vec::new();
+    let mut places = Places::default();
+    for (origin, slab) in slabs {
+        for (id, part) in slab.list {
+            let moments = Moments::of_part(&part, origin);
+            match places.of(id) {
+                Some(place) => total[place].1.merge(&moments),
                 None => {
-                    total.places.insert(id, total.list.len());
-                    total.list.push((id, moments));
+                    places.add(id, total.len());
+                    total.push((id, moments));
                 }
             }
         }
     }
-    total.list.sort_unstable_by_key(|(id, _)| *id);
-    total.list
+    total.sort_unstable_by_key(|(id, _)| *id);
+    total
+}
+
+/// Ids below this are looked up in a table, others by their hash.
+const TABLE: u32 = 1 << 22;
+
+/// Where ids are in a list.
+#[derive(Default)]
+struct Places {
+    /// One more than the place of each id, 0 for none; as long as was needed.
+    table: Vec<u32>,
+    others: FxHashMap<u32, usize>,
+}
+
+impl Places {
+    #[inline(always)]
+    fn of(&self, id: u32) -> Option<usize> {
+        match self.table.get(id as usize) {
+            Some(place) => (*place as usize).checked_sub(1),
+            None if id < TABLE => None,
+            None => self.others.get(&id).copied(),
+        }
+    }
+
+    /// There are fewer ids than 2^32, so a place has 32 bits.
+    fn add(&mut self, id: u32, place: usize) {
+        if id < TABLE {
+            let entries = (id as usize + 1).next_power_of_two();
+            self.table.resize(self.table.len().max(entries), 0);
+            self.table[id as usize] = place as u32 + 1;
+        } else {
+            self.others.insert(id, place);
+        }
+    }
 }
 
 /// The objects of a part of the volume, in the order in which they were met.
 #[derive(Default)]
 struct Objects {
-    places: FxHashMap<u32, usize>,
-    list: Vec<(u32, Moments)>,
+    places: Places,
+    list: Vec<(u32, PartSums)>,
 }
 
 impl Objects {
-    fn add_row(&mut self, z: usize, y: usize, ids: &[u32], values: Option<&[f32]>) {
-        let mut start = 0;
-        for run in ids.chunk_by(|a, b| a == b) {
-            let end = start + run.len();
-            if run[0] != 0 {
-                let moments = self.moments(run[0], values.is_some());
-                moments.add_run(z, y, start, end);
-                if let (Some(sums), Some(values)) = (&mut moments.intensity, values) {
-                    sums.add_run(z, y, start, &values[start..end]);
-                }
-            }
-            start = end;
+    #[inline(always)]
+    fn part(&mut self, id: u32, has_image: bool) -> &mut PartSums {
+        let place = match self.places.of(id) {
+            Some(place) => place,
+            None => self.add(id, has_image),
+        };
+        &mut self.list[place].1
+    }
+
+    #[cold]
+    fn add(&mut self, id: u32, has_image: bool) -> usize {
+        self.places.add(id, self.list.len());
+        self.list.push((id, PartSums::new(has_image)));
+        self.list.len() - 1
+    }
+}
+
+wide! {
+    /// Adds row (z, y) of the part.
+    fn add_row(objects: &mut Objects, at: [u32; 2], ids: &[u32]) {
+        each_run_of_ids(ids, &mut Row { objects, at });
+    }
+}
+
+/// Row (z, y) of a part, whose runs are added to its objects.
+struct Row<'a> {
+    objects: &'a mut Objects,
+    at: [u32; 2],
+}
+
+impl EachRun for Row<'_> {
+    #[inline(always)]
+    fn run(&mut self, id: u32, start: u32, end: u32) {
+        self.objects.part(id, false).add_run(self.at[0], self.at[1], start, end);
+    }
+}
+
+/// Adds row (z, y) of the part, which is row `weighted_at` of the volume, with the image's values.
+fn add_row_with_values(
+    objects: &mut Objects,
+    at: [u32; 2],
+    weighted_at: [usize; 2],
+    ids: &[u32],
+    values: &[f32],
+) {
+    each_run_of_ids(ids, &mut |id, start: u32, end: u32| {
+        let part = objects.part(id, true);
+        part.add_run(at[0], at[1], start, end);
+        if let Some(sums) = &mut part.intensity {
+            let values = &values[start as usize..end as usize];
+            sums.add_run(weighted_at[0], weighted_at[1], start as usize, values);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sum_of_64_bits_overflows_in_the_largest_part() {
+        for (grid, expected) in [
+            (Grid { nz: 512, ny: 512, nx: 512 }, 512),
+            // 2^31 voxels a plane, indices below 2^16: 2^63.
+            (Grid { nz: 64, ny: 1 << 15, nx: 1 << 16 }, 1),
+            (Grid { nz: 100_000, ny: 1, nx: 1 }, 1 << 17),
+        ] {
+            assert_eq!(planes_in_64_bits(grid), expected, "{grid:?}");
+            let planes = expected.min(grid.nz);
+            let longest = planes.max(grid.ny).max(grid.nx) as u128;
+            assert!((planes * grid.plane()) as u128 * longest * longest <= u128::from(u64::MAX));
         }
     }
 
-    fn moments(&mut self, id: u32, has_image: bool) -> &mut Moments {
-        let place = *self.places.entry(id).or_insert_with(|| {
-            self.list.push((id, Moments::new(has_image)));
-            self.list.len() - 1
-        });
-        &mut self.list[place].1
+    #[test]
+    fn parts_far_from_the_origin_have_exact_sums() {
+        let mut part = PartSums::new(false);
+        part.add_run(3, 5, 7, 11);
+        let moments = Moments::of_part(&part, 1_000_000);
+        let z = 1_000_003u128;
+        assert_eq!(moments.places, [4 * z as u64, 20, 7 + 8 + 9 + 10]);
+        assert_eq!(moments.products, [4 * z * z, 100, 49 + 64 + 81 + 100, 20 * z, 34 * z, 170]);
     }
 }

@@ -10,6 +10,12 @@ pub(super) fn axis_lengths(covariance: [[f64; 3]; 3]) -> [f64; 3] {
 fn eigenvalues(mut matrix: [[f64; 3]; 3]) -> [f64; 3] {
     // Convergence is quadratic: a handful of sweeps reach the last bit.
     for _ in 0..12 {
+        let squares = |entries: [f64; 3]| entries.iter().map(|entry| entry * entry).sum::<f64>();
+        let beside = squares([matrix[0][1], matrix[0][2], matrix[1][2]]);
+        // Squares, so that what is left is far below the last bit of the values.
+        if beside <= 1e-40 * squares([matrix[0][0], matrix[1][1], matrix[2][2]]) {
+            break;
+        }
         for (p, q) in [(0, 1), (0, 2), (1, 2)] {
             rotate(&mut matrix, p, q);
         }
@@ -25,8 +31,8 @@ fn rotate(matrix: &mut [[f64; 3]; 3], p: usize, q: usize) {
         return;
     }
     let theta = (matrix[q][q] - matrix[p][p]) / (2.0 * matrix[p][q]);
-    let tangent = 1.0f64.copysign(theta) / (theta.abs() + theta.hypot(1.0));
-    let cosine = 1.0 / tangent.hypot(1.0);
+    let tangent = 1.0f64.copysign(theta) / (theta.abs() + (theta * theta + 1.0).sqrt());
+    let cosine = 1.0 / (tangent * tangent + 1.0).sqrt();
     let sine = tangent * cosine;
     let third = 3 - p - q;
     let (with_p, with_q) = (matrix[third][p], matrix[third][q]);
