@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use cellseg::post::{
     Connectivity, Criterion, Flood, MaximaRule, OtsuRule, Overlaps, SeedTies, Spacing, Threshold, VoronoiOtsu, components,
-    fill_holes, gaussian, mask_above, otsu, percentiles, persistent_peaks, regions, seed_volume,
-    squared_distance_transform, voronoi_otsu, watershed_with,
+    contacts, fill_holes, gaussian, mask_above, otsu, percentiles, persistent_peaks, regions, seed_volume,
+    squared_distance_transform, surface_areas, voronoi_otsu, watershed_with,
 };
 use ndarray::{Array3, Axis};
 use ndarray_npy::{ReadableElement, read_npy};
@@ -139,6 +139,15 @@ impl Bench {
             "regions" => {
                 let labels = self.labels();
                 self.time(|| regions(labels.view(), None, Spacing::VOXELS).expect("labels"), Vec::len);
+            }
+            "surface" => {
+                let labels = self.labels();
+                let total = |areas: &Vec<(u32, f64)>| areas.iter().map(|(_, area)| area).sum::<f64>();
+                self.time(|| surface_areas(labels.view(), Spacing::VOXELS), total);
+            }
+            "contacts" => {
+                let labels = self.labels();
+                self.time(|| contacts(labels.view(), Spacing::VOXELS), Vec::len);
             }
             "matching" => {
                 let [truth, prediction] = self.two_labels();

@@ -74,7 +74,10 @@ pub use instances::{
 };
 pub use labels::{Labels, Relabelled, relabel_sequential};
 pub use morphology::fill_holes;
-pub use regions::{Cell, Intensity, Region, Table, cellseg3d_table, region_table, regions};
+pub use regions::{
+    Cell, Contact, Intensity, Region, Table, cellseg3d_table, contacts, region_table, regions, surface_areas,
+    surface_sphericity,
+};
 pub use scores::{Criterion, Matching, Overlap, Overlaps, dice, foreground_iou, match_slices};
 pub use seeds::{MaximaRule, Peak, keep_apart, local_maxima, persistent_peaks, seed_volume, threshold_seeds};
 pub use spacing::Spacing;

@@ -2,8 +2,11 @@
 
 mod cellseg3d;
 mod columns;
+mod contacts;
 mod moments;
+mod places;
 mod shape;
+mod surface;
 mod table;
 
 use std::ops::Range;
@@ -12,6 +15,8 @@ use ndarray::ArrayView3;
 
 pub use cellseg3d::cellseg3d_table;
 pub use columns::region_table;
+pub use contacts::{Contact, contacts};
+pub use surface::{surface_areas, surface_sphericity};
 pub use table::{Cell, Table};
 
 use crate::grid::{Grid, all_finite, raster, same_shape};

@@ -4,9 +4,9 @@
 //! Intensities are f64 sums in a fixed order: slabs of the volume one after another, whichever thread made them.
 
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 
 use super::Intensity;
+use super::places::Places;
 use crate::grid::Grid;
 use crate::runs::{EachRun, each_run_of_ids};
 use crate::wide::wide;
@@ -251,39 +251,6 @@ pub(super) fn gather(grid: Grid, ids: &[u32], image: Option<&[f32]>) -> Vec<(u32
     }
     total.sort_unstable_by_key(|(id, _)| *id);
     total
-}
-
-/// Ids below this are looked up in a table, others by their hash.
-const TABLE: u32 = 1 << 22;
-
-/// Where ids are in a list.
-#[derive(Default)]
-struct Places {
-    /// One more than the place of each id, 0 for none; as long as was needed.
-    table: Vec<u32>,
-    others: FxHashMap<u32, usize>,
-}
-
-impl Places {
-    #[inline(always)]
-    fn of(&self, id: u32) -> Option<usize> {
-        match self.table.get(id as usize) {
-            Some(place) => (*place as usize).checked_sub(1),
-            None if id < TABLE => None,
-            None => self.others.get(&id).copied(),
-        }
-    }
-
-    /// There are fewer ids than 2^32, so a place has 32 bits.
-    fn add(&mut self, id: u32, place: usize) {
-        if id < TABLE {
-            let entries = (id as usize + 1).next_power_of_two();
-            self.table.resize(self.table.len().max(entries), 0);
-            self.table[id as usize] = place as u32 + 1;
-        } else {
-            self.others.insert(id, place);
-        }
-    }
 }
 
 /// The objects of a part of the volume, in the order in which they were met.
