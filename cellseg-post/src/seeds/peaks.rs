@@ -292,3 +292,33 @@ pub fn seed_volume(peaks: &[Peak], shape: [usize; 3]) -> Result<Array3<u32>, Err
     }
     Ok(seeds)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn peaks_found_in_place_are_those_of_components_in_boxes(
+            voxels in prop::collection::vec((0u8..7, 0u8..4), 5 * 6 * 9),
+            connectivity in prop_oneof![Just(Connectivity::Six), Just(Connectivity::TwentySix)],
+        ) {
+            let shape = (5, 6, 9);
+            let height = Array3::from_shape_vec(shape, voxels.iter().map(|voxel| f32::from(voxel.0)).collect()).unwrap();
+            let mask = Array3::from_shape_vec(shape, voxels.iter().map(|voxel| voxel.1 != 0).collect()).unwrap();
+            let apart = persistent_peaks(height.view(), mask.view(), 0.0, connectivity).unwrap();
+            let grid = Grid::of(&height.view());
+            let heights = raster(&height.view()).into_owned();
+            let runs: Vec<BodyRun> = mask
+                .indexed_iter()
+                .filter(|(_, inside)| **inside)
+                .map(|((z, y, x), _)| BodyRun { row: (z * grid.ny + y) as u32, start: x as u32, end: x as u32 + 1 })
+                .collect();
+            let mut together = in_place(grid, &heights, runs.iter(), connectivity);
+            together.retain(|peak| stands_out(peak, 0.0));
+            prop_assert_eq!(apart, together);
+        }
+    }
+}

@@ -186,3 +186,32 @@ fn in_place(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_flood_in_place_is_that_of_components_in_boxes(
+            voxels in prop::collection::vec((0u8..6, 0u8..8, 0u8..5), 6 * 7 * 8),
+            connectivity in prop_oneof![Just(Connectivity::Six), Just(Connectivity::TwentySix)],
+        ) {
+            let grid = Grid { nz: 6, ny: 7, nx: 8 };
+            let heights: Vec<f32> = voxels.iter().map(|voxel| f32::from(voxel.0) - 3.0).collect();
+            let inside: Vec<bool> = voxels.iter().map(|voxel| voxel.2 != 0).collect();
+            let seeds: Vec<u32> =
+                voxels.iter().zip(1..).map(|(voxel, index)| if voxel.1 == 0 { index } else { 0 }).collect();
+            let map = Map { grid, heights: &heights, seeds: &seeds, inside: &inside };
+            let mut apart = vec![0; grid.len()];
+            by_components(&map, connectivity, &mut apart).unwrap();
+            let mut together: Vec<u32> =
+                seeds.iter().zip(&inside).map(|(&seed, &inside)| if inside { seed } else { 0 }).collect();
+            let voxels = (0..grid.len()).filter(|&index| inside[index]);
+            in_place(&map, connectivity, voxels, &mut together);
+            prop_assert_eq!(apart, together);
+        }
+    }
+}

@@ -1,7 +1,9 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use cellseg_post::{Connectivity, Labels, components, relabel_sequential, watershed};
+use cellseg_post::{
+    Connectivity, Labels, components, components_of_ids, fill_holes, relabel_sequential, watershed,
+};
 use ndarray::Array3;
 use proptest::prelude::*;
 
@@ -34,10 +36,13 @@ fn connectivity() -> impl Strategy<Value = Connectivity> {
     prop_oneof![Just(Connectivity::Six), Just(Connectivity::Eighteen), Just(Connectivity::TwentySix)]
 }
 
-fn components_by_flood_fill(mask: &Array3<bool>, connectivity: Connectivity) -> Array3<u32> {
+fn components_by_flood_fill<T: Copy + Default + PartialEq>(
+    mask: &Array3<T>,
+    connectivity: Connectivity,
+) -> Array3<u32> {
     let mut ids = Array3::zeros(mask.dim());
     let mut count = 0;
-    for (start, _) in mask.indexed_iter().filter(|(_, inside)| **inside) {
+    for (start, _) in mask.indexed_iter().filter(|(_, inside)| **inside != T::default()) {
         if ids[start] != 0 {
             continue;
         }
@@ -46,7 +51,7 @@ fn components_by_flood_fill(mask: &Array3<bool>, connectivity: Connectivity) -> 
         let mut open = VecDeque::from([start]);
         while let Some(voxel) = open.pop_front() {
             for other in neighbours(voxel, mask.dim(), connectivity) {
-                if mask[other] && ids[other] == 0 {
+                if mask[other] == mask[start] && ids[other] == 0 {
                     ids[other] = count;
                     open.push_back(other);
                 }
@@ -93,6 +98,29 @@ proptest! {
     }
 
     #[test]
+    fn components_of_ids_are_those_of_a_flood_fill_over_equal_ids(
+        ids in prop_oneof![volume(0u32..3, 9), volume(1u32..4, 9), volume(prop_oneof![Just(0), Just(u32::MAX)], 9)],
+        connectivity in connectivity(),
+    ) {
+        let labels = components_of_ids(ids.view(), connectivity).unwrap();
+        prop_assert_eq!(labels.ids(), components_by_flood_fill(&ids, connectivity));
+    }
+
+    #[test]
+    fn holes_are_the_background_that_a_flood_from_the_border_does_not_reach(mask in mask(0.75, 9)) {
+        let filled = fill_holes(mask.view()).unwrap();
+        let (nz, ny, nx) = mask.dim();
+        let at_border = |(z, y, x): Voxel| z % nz.max(2).saturating_sub(1).max(1) == 0
+            || y % ny.max(2).saturating_sub(1).max(1) == 0
+            || x % nx.max(2).saturating_sub(1).max(1) == 0;
+        let bodies = components_by_flood_fill(&mask.mapv(|inside| !inside), Connectivity::Six);
+        let open: Vec<u32> = bodies.indexed_iter().filter(|(at, _)| at_border(*at)).map(|(_, id)| *id).collect();
+        for (at, &inside) in filled.indexed_iter() {
+            prop_assert_eq!(inside, mask[at] || !open.contains(&bodies[at]), "at {:?}", at);
+        }
+    }
+
+    #[test]
     fn components_do_not_depend_on_where_slabs_are_cut(mask in mask(0.4, 6)) {
         // More than 16 planes are cut into slabs of several; stacking moves the cuts through the volume.
         let tall = ndarray::concatenate(ndarray::Axis(0), &vec![mask.view(); 7]).unwrap();
@@ -111,7 +139,7 @@ proptest! {
 
     #[test]
     fn a_watershed_floods_like_one_heap_with_ties_in_raster_order(
-        landscape in steps(7),
+        landscape in prop_oneof![steps(7), volume((0u32..1000).prop_map(|height| height as f32 / 4.0), 7)],
         seed_at in prop::collection::vec(0u8..8, 343),
         closed in prop::collection::vec(0u8..5, 343),
         connectivity in connectivity(),

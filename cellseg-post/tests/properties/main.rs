@@ -4,6 +4,7 @@ mod distances;
 mod labels;
 mod measurements;
 mod peaks;
+mod surfaces;
 mod threads;
 
 use cellseg_post::Spacing;

@@ -1,7 +1,7 @@
 use approx::assert_relative_eq;
 use cellseg_post::{
-    Cell, Connectivity, Spacing, cellseg3d_table, components, persistent_peaks, regions, relabel_sequential,
-    watershed,
+    Cell, Connectivity, Flood, SeedTies, Spacing, cellseg3d_table, components, fill_holes, persistent_peaks,
+    regions, relabel_sequential, watershed, watershed_with,
 };
 use ndarray::{Array2, Array3};
 
@@ -31,6 +31,36 @@ fn watershed_is_scikit_images_where_no_two_voxels_are_equal() {
         let ids = watershed(map.view(), seeds.view(), mask.view(), connectivity).unwrap();
         assert_eq!(ids, expected, "{name}-connected");
     }
+}
+
+#[test]
+fn watershed_in_scikit_images_order_is_scikit_images_among_equal_seeds_compact_and_with_lines() {
+    let landscape: Array3<f32> = fixture("terrace");
+    let seeds: Array3<u32> = fixture("terrace_seeds");
+    let mask: Array3<bool> = fixture("terrace_mask");
+    let flood = |connectivity, compactness, line| Flood { connectivity, compactness, line, ties: SeedTies::Skimage };
+    let cases = [
+        ("6", flood(Connectivity::Six, 0.0, false)),
+        ("26", flood(Connectivity::TwentySix, 0.0, false)),
+        ("compact", flood(Connectivity::Six, 0.7, false)),
+        ("very_compact", flood(Connectivity::Eighteen, 100.0, false)),
+        ("line", flood(Connectivity::Six, 0.0, true)),
+        ("compact_line", flood(Connectivity::TwentySix, 0.3, true)),
+    ];
+    for (name, flood) in cases {
+        let expected: Array3<u8> = fixture(&format!("terrace_{name}"));
+        let ids = watershed_with(landscape.view(), seeds.view(), mask.view(), &flood).unwrap();
+        let differing = ids.iter().zip(&expected).filter(|(ours, theirs)| **ours != u32::from(**theirs)).count();
+        assert_eq!(differing, 0, "{name}");
+    }
+}
+
+#[test]
+fn holes_are_filled_as_scipy_fills_them() {
+    let shell: Array3<bool> = fixture("shell");
+    let filled = fill_holes(shell.view()).unwrap();
+    assert_ne!(filled, shell);
+    assert_eq!(filled, fixture::<bool, ndarray::Ix3>("shell_filled"));
 }
 
 #[test]
