@@ -45,7 +45,8 @@ pub struct Flood {
     /// How much a voxel's distance in voxels to its seed raises its level: 0 for a plain watershed, large values for
     /// objects of even size (Neubert & Protzel 2014). Other than 0 is flooded as scikit-image does.
     pub compactness: f64,
-    /// Whether a line of background one voxel wide is left between objects. Flooded as scikit-image does.
+    /// Whether a line of background one voxel wide is left between objects. Flooded as scikit-image does, which draws no
+    /// line where compactness is above 0.
     pub line: bool,
 }
 

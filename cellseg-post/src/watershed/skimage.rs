@@ -76,45 +76,48 @@ impl Ranked for Waiting {
 
 fn label_leaving(map: &Map, flood: &Flood, hood: &Neighbourhood, ids: &mut [u32]) {
     let mut heap = Heap { entries: Vec::new() };
+    let compact = flood.compactness > 0.0;
     let mut on_line = vec![false; if flood.line { ids.len() } else { 0 }];
     let mut arrival = 0u64;
     for (index, _) in ids.iter().enumerate().filter(|(_, id)| **id != 0) {
         let level = f64::from(map.heights[index] + 0.0);
         heap.push(Waiting { level, arrival: 0, index: index as u32, source: index as u32 });
     }
-    while let Some(Waiting { index, source, .. }) = heap.pop() {
+    while let Some(Waiting { level, index, source, .. }) = heap.pop() {
         let here = index as usize;
         if ids[here] != 0 && index != source {
             continue;
         }
-        if flood.line {
-            let mut first = 0;
-            let one_label = hood.all(here, |other| {
-                let id = ids[other];
-                first = if first == 0 { id } else { first };
-                id == 0 || id == first
-            });
-            if !one_label {
-                on_line[here] = true;
-                // A seed voxel on the line keeps its label, as in scikit-image.
-                continue;
-            }
+        let id = ids[source as usize];
+        // The flood goes on beyond a voxel of the line; with compactness scikit-image draws none.
+        if !compact && on_line_of(here, id, hood, ids, &on_line) {
+            on_line[here] = true;
+        } else {
+            ids[here] = id;
         }
-        ids[here] = ids[source as usize];
         hood.each(here, |other| {
             if !map.inside[other] || ids[other] != 0 || on_line.get(other) == Some(&true) {
                 return;
             }
             arrival += 1;
-            let mut level = f64::from(map.heights[other] + 0.0);
-            if flood.compactness > 0.0 {
+            let mut own = f64::from(map.heights[other] + 0.0);
+            if compact {
                 let (a, b) = (map.grid.position(other), map.grid.position(source as usize));
                 let squared: f64 = a.iter().zip(b).map(|(a, b)| (a.abs_diff(b) as f64).powi(2)).sum();
-                level += flood.compactness * squared.sqrt();
+                own += flood.compactness * squared.sqrt();
             }
-            heap.push(Waiting { level, arrival, index: other as u32, source });
+            heap.push(Waiting { level: own.max(level), arrival, index: other as u32, source });
         });
     }
+}
+
+/// Whether a voxel reached by the flood of `id` lies beside another one's, or is on a line already.
+///
+/// `on_line` is empty if no lines are drawn.
+fn on_line_of(voxel: usize, id: u32, hood: &Neighbourhood, ids: &[u32], on_line: &[bool]) -> bool {
+    on_line.get(voxel).is_some_and(|&drawn| {
+        drawn || !hood.all(voxel, |other| on_line[other] || ids[other] == 0 || ids[other] == id)
+    })
 }
 
 /// What a heap is ordered by; two entries may be equal.
