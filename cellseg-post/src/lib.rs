@@ -78,7 +78,10 @@ pub use regions::{
     Cell, Contact, Intensity, Region, Table, cellseg3d_table, contacts, region_table, regions, surface_areas,
     surface_sphericity,
 };
-pub use scores::{Criterion, Matching, Overlap, Overlaps, dice, foreground_iou, match_slices};
+pub use scores::{
+    AdaptedRand, Counted, Criterion, MatchedPair, Matching, Overlap, Overlaps, SurfaceDistances, TrueOutcome,
+    VariationOfInformation, bootstrap_interval, dice, foreground_iou, match_centroids, match_slices,
+};
 pub use seeds::{MaximaRule, Peak, keep_apart, local_maxima, persistent_peaks, seed_volume, threshold_seeds};
 pub use spacing::Spacing;
 pub use threshold::{Histogram, OtsuRule, Threshold, histogram, mask_above, otsu, percentiles, robust_otsu};

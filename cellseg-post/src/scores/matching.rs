@@ -67,6 +67,20 @@ impl Overlaps {
     }
 
     fn matching_at(&self, threshold: f64, criterion: Criterion) -> Result<Matching, Error> {
+        let (n_true, n_pred) = (self.truth().len(), self.prediction().len());
+        let matched = self.assigned(threshold, criterion)?;
+        let total = matched.iter().map(|(_, _, score)| f64::from(*score)).sum();
+        // Where nothing is asked of a pair, pairs without overlap count as well.
+        let tp = if 0.0 >= threshold as f32 { n_true.min(n_pred) } else { matched.len() };
+        Ok(Matching::new(criterion, threshold, [tp as u64, n_true as u64, n_pred as u64], total))
+    }
+
+    /// The pairs of the best assignment that reach the threshold: places of truth and prediction, and the score.
+    pub(super) fn assigned(
+        &self,
+        threshold: f64,
+        criterion: Criterion,
+    ) -> Result<Vec<(usize, usize, f32)>, Error> {
         if threshold.is_nan() {
             return Err(Error::Argument {
                 name: "the matching threshold",
@@ -90,20 +104,12 @@ impl Overlaps {
                 Edge { row: pair.truth, column: pair.prediction, weight }
             })
             .collect();
-        let (mut tp, mut total) = (0, 0.0);
-        for edge in heaviest_assignment(&edges, n_true, n_pred) {
-            let pair =
-                self.pairs().binary_search_by_key(&(edge.row, edge.column), |p| (p.truth, p.prediction));
-            let score = self.score(&self.pairs()[pair.expect("edges are made of pairs")], criterion);
-            if reached(score) {
-                tp += 1;
-                total += f64::from(score);
-            }
-        }
-        if all_count {
-            tp = at_most as u64;
-        }
-        Ok(Matching::new(criterion, threshold, [tp, n_true as u64, n_pred as u64], total))
+        let chosen = heaviest_assignment(&edges, n_true, n_pred).into_iter().filter_map(|edge| {
+            let place = (edge.row, edge.column);
+            let pair = self.pairs().binary_search_by_key(&place, |pair| (pair.truth, pair.prediction)).ok()?;
+            Some((edge.row, edge.column, self.score(&self.pairs()[pair], criterion)))
+        });
+        Ok(chosen.filter(|(_, _, score)| reached(*score)).collect())
     }
 
     fn score(&self, pair: &Overlap, criterion: Criterion) -> f32 {

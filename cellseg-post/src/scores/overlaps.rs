@@ -27,6 +27,7 @@ pub struct Overlaps {
     truth: Vec<(u32, u64)>,
     prediction: Vec<(u32, u64)>,
     pairs: Vec<Overlap>,
+    voxels: u64,
 }
 
 /// Voxels of each pair of (true id, predicted id), background included.
@@ -73,7 +74,7 @@ impl Overlaps {
             .collect();
         // The order of a hash map must not show.
         pairs.sort_unstable_by_key(|pair| (pair.truth, pair.prediction));
-        Self { truth, prediction, pairs }
+        Self { truth, prediction, pairs, voxels: counts.values().sum() }
     }
 
     /// The id and the size in voxels of each true object, by rising id.
@@ -84,6 +85,11 @@ impl Overlaps {
     /// The id and the size in voxels of each predicted object, by rising id.
     pub fn prediction(&self) -> &[(u32, u64)] {
         &self.prediction
+    }
+
+    /// The number of voxels of the volume.
+    pub fn voxels(&self) -> u64 {
+        self.voxels
     }
 
     /// The pairs of objects that share voxels, by rising ids.
