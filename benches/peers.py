@@ -56,6 +56,60 @@ def convolution(what, dtype):
     return lambda: gradient(y, wanted, g)[0], channels_last if data else lambda t: t.permute(back).contiguous()
 
 
+def passes(what, x, function, grad):
+    """What is timed of an operation on `x`; channels last again where it is a volume."""
+    arrange = channels_last if x.ndim == 5 else lambda t: t
+    if what["pass"] == "forward":
+        return lambda: torch.no_grad()(function)(x), arrange
+    x.requires_grad_()
+    if what["pass"] == "gradient":
+        y = function(x)
+        return lambda: gradient(y, x, grad)[0], arrange
+    return lambda: gradient(function(x), x, grad)[0], arrange
+
+
+def pointwise(what, dtype):
+    x, grad = (channels_first(noise(what[name], seed).to(dtype)) for name, seed in (("x", 1), ("y", 3)))
+    functions = {
+        "relu": F.relu,
+        "dropout": lambda x: F.dropout(x, what["p"], True),
+        "max_pool": lambda x: F.max_pool3d(x, 2),
+        "softmax": lambda x: torch.softmax(x, 1),
+    }
+    return passes(what, x, functions[what["operation"]], grad)
+
+
+def chain(what, dtype):
+    """Group norm, ReLU and dropout, in the order of most networks or of WNet3D."""
+    x, grad = (channels_first(noise(what[name], seed).to(dtype)) for name, seed in (("x", 1), ("y", 3)))
+    gamma, beta = (noise([x.shape[1]], seed).to(dtype) for seed in (4, 5))
+    norm = lambda x: F.group_norm(x, what["groups"], gamma, beta)
+    rest = lambda x: F.dropout(F.relu(x), what["p"], True)
+    both = (lambda x: rest(norm(x))) if what["order"] == "norm first" else (lambda x: norm(rest(x)))
+    return passes(what, x, both, grad)
+
+
+def window_attention(what, dtype):
+    """`scaled_dot_product_attention` with the bias as its mask; queries, keys and values lie apart, as it likes them."""
+    heads, dim, window = what["heads"], what["dim"], what["window"]
+    n, tokens, _ = what["x"]
+    table = noise(what["table"], 2).to(dtype)
+    place = torch.stack(torch.meshgrid(*map(torch.arange, window), indexing="ij")).flatten(1)
+    index = torch.zeros(place.shape[1], place.shape[1], dtype=torch.long)
+    for axis, extent in zip(place, window):
+        index = index * (2 * extent - 1) + (axis[:, None] - axis[None, :] + extent - 1)
+    bias = table[index[:tokens, :tokens]].permute(2, 0, 1)[None].contiguous()
+    apart = lambda t, parts: t.view(n, tokens, parts, heads, dim).permute(2, 0, 3, 1, 4).contiguous()
+    q, k, v = apart(noise(what["x"], 1).to(dtype), 3)
+    function = lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    if what["pass"] == "forward":
+        return lambda: torch.no_grad()(function)(), lambda o: o.transpose(1, 2).contiguous()
+    q, k, v = (t.requires_grad_() for t in (q, k, v))
+    y, (grad,) = function(), apart(noise(what["y"], 3).to(dtype), 1)
+    back = lambda grads: torch.stack(grads).permute(1, 3, 0, 2, 4).contiguous()
+    return lambda: gradient(y, (q, k, v), grad), back
+
+
 def cellseg3d_loss():
     """CellSeg3D's own class, its file unmodified: of the package it needs only a logger."""
     root = os.environ.get("CELLSEG3D")
@@ -150,7 +204,20 @@ def wnet3d(what, dtype):
     return step, None
 
 
-BUILDERS = {"conv3d": convolution, "conv_transpose3d": convolution, "soft_ncuts": soft_ncuts, "wnet3d": wnet3d}
+BUILDERS = {
+    "conv3d": convolution,
+    "conv_transpose3d": convolution,
+    "chain": chain,
+    "relu": pointwise,
+    "dropout": pointwise,
+    "max_pool": pointwise,
+    "softmax": pointwise,
+    "window_attention": window_attention,
+    "soft_ncuts": soft_ncuts,
+    "wnet3d": wnet3d,
+}
+# Whose results are a matter of chance, of how many numbers there are, or of another formula.
+NOT_CHECKED = ("chain", "dropout", "soft_ncuts", "wnet3d")
 
 
 def call(what, dtype=torch.float32):
@@ -161,7 +228,7 @@ def call(what, dtype=torch.float32):
 
 def checks(what):
     """Whether results are numbers that both sides must agree on."""
-    return what["operation"] in ("conv3d", "conv_transpose3d")
+    return what["operation"] not in NOT_CHECKED
 
 
 def result(what, double=False):

@@ -13,9 +13,9 @@
 use std::time::Instant;
 
 use cellseg::post::{
-    Connectivity, Criterion, Flood, MaximaRule, OtsuRule, Overlaps, SeedTies, Spacing, Threshold, VoronoiOtsu, components,
-    contacts, fill_holes, gaussian, mask_above, otsu, percentiles, persistent_peaks, regions, seed_volume,
-    squared_distance_transform, surface_areas, voronoi_otsu, watershed_with,
+    Connectivity, Criterion, Flood, MaximaRule, OtsuRule, Overlaps, SeedTies, Spacing, Threshold,
+    VoronoiOtsu, components, contacts, fill_holes, gaussian, mask_above, otsu, percentiles, persistent_peaks,
+    regions, seed_volume, squared_distance_transform, surface_areas, voronoi_otsu, watershed_with,
 };
 use ndarray::{Array3, Axis};
 use ndarray_npy::{ReadableElement, read_npy};
@@ -69,8 +69,8 @@ impl Bench {
     fn landscape(&self) -> (Array3<f32>, Array3<u32>, Array3<bool>) {
         let mask = self.mask();
         let distance = squared_distance_transform(mask.view(), Spacing::VOXELS).mapv_into(f32::sqrt);
-        let peaks =
-            persistent_peaks(distance.view(), mask.view(), 0.2, Connectivity::TwentySix).expect("finite heights");
+        let peaks = persistent_peaks(distance.view(), mask.view(), 0.2, Connectivity::TwentySix)
+            .expect("finite heights");
         let seeds = seed_volume(&peaks, [self.side; 3]).expect("peaks lie inside");
         (distance.mapv_into(|value| -value), seeds, mask)
     }
@@ -86,7 +86,10 @@ impl Bench {
                     "components18" => Connectivity::Eighteen,
                     _ => Connectivity::TwentySix,
                 };
-                self.time(|| components(mask.view(), connectivity).expect("few runs"), |labels| labels.count());
+                self.time(
+                    || components(mask.view(), connectivity).expect("few runs"),
+                    |labels| labels.count(),
+                );
             }
             "holes" => {
                 let mask = self.mask();
@@ -110,7 +113,10 @@ impl Bench {
                 let (landscape, _, mask) = self.landscape();
                 let height = landscape.mapv_into(|value| -value);
                 self.time(
-                    || persistent_peaks(height.view(), mask.view(), 0.2, Connectivity::TwentySix).expect("finite"),
+                    || {
+                        persistent_peaks(height.view(), mask.view(), 0.2, Connectivity::TwentySix)
+                            .expect("finite")
+                    },
                     Vec::len,
                 );
             }

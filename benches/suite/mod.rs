@@ -3,12 +3,15 @@
 // Each bench is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod attention;
 pub(crate) mod clock;
 pub(crate) mod convolutions;
 pub(crate) mod criterion;
+pub(crate) mod differentiable;
 pub(crate) mod inputs;
 pub(crate) mod losses;
 pub(crate) mod networks;
+pub(crate) mod pointwise;
 
 use cellseg_core::Tensor;
 use clock::Stopwatch;
@@ -42,5 +45,8 @@ pub(crate) struct Case {
 
 /// The cases of single operations.
 pub(crate) fn operations() -> Vec<Case> {
-    [convolutions::cases(), losses::cases()].into_iter().flatten().collect()
+    [convolutions::cases(), pointwise::cases(), attention::cases(), losses::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

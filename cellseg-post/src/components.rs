@@ -223,7 +223,8 @@ impl<F: Fn((usize, Run), (usize, Run)) -> bool> Unite<F> {
         let ny = self.grid.ny;
         let origin = planes.start * ny;
         let mut pending = Vec::new();
-        let line = |row: usize| Line { row: origin + row, runs: runs.of_row(row), first: runs.row(row).start };
+        let line =
+            |row: usize| Line { row: origin + row, runs: runs.of_row(row), first: runs.row(row).start };
         for row in 0..planes.len() * ny {
             let here = line(row);
             if here.runs.is_empty() {
@@ -243,9 +244,9 @@ impl<F: Fn((usize, Run), (usize, Run)) -> bool> Unite<F> {
         let last_plane = (above.planes.len() - 1) * ny;
         let mut pending = Vec::new();
         for y in 0..ny {
-            let plane_above = self.beside(y).map(|dy| {
-                dy.map(|dy| above.line(last_plane + y.wrapping_add_signed(dy), self.grid))
-            });
+            let plane_above = self
+                .beside(y)
+                .map(|dy| dy.map(|dy| above.line(last_plane + y.wrapping_add_signed(dy), self.grid)));
             self.row(below.line(y, self.grid), plane_above, None, &mut pending, sets);
         }
     }
@@ -274,9 +275,11 @@ impl<F: Fn((usize, Run), (usize, Run)) -> bool> Unite<F> {
         let face = u32::from(self.connectivity != Connectivity::Six);
         let edge = u32::from(full);
         pending.clear();
-        pending.extend(
-            (here.first as u32..).zip(here.runs).map(|(number, &run)| Pending { run, number, covered: false }),
-        );
+        pending.extend((here.first as u32..).zip(here.runs).map(|(number, &run)| Pending {
+            run,
+            number,
+            covered: false,
+        }));
         for (other, slack, covers) in
             [(above, face, full), (next, edge, false), (before, face, full), (previous, edge, false)]
         {

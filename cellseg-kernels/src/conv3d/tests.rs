@@ -263,7 +263,7 @@ fn strict_precision_takes_the_products_of_the_definition_only() {
     };
     let weights = direct::Weights { data: w.as_slice().unwrap(), transposed: false };
     let epilogue = direct::Epilogue { bias: None, activation: Activation::None };
-    direct::sum(Isa::best(), &problem, x.as_slice().unwrap(), weights, epilogue, &mut direct);
+    direct::sum(Isa::best(), &problem, x.as_slice().unwrap(), weights, epilogue, &mut direct).unwrap();
     assert!(run(Precision::Strict) == direct);
     assert!(run(Precision::Fast) != direct);
 }

@@ -45,8 +45,9 @@ fn transform(mask: ArrayView3<bool>, spacing: Spacing, finish: impl Fn(f32) -> f
         return squared;
     }
     let inside = raster(&mask);
-    let [steps_z, steps_y, steps_x] = [(spacing.z(), grid.nz), (spacing.y(), grid.ny), (spacing.x(), grid.nx)]
-        .map(|(side, len)| Steps::new(side, len));
+    let [steps_z, steps_y, steps_x] =
+        [(spacing.z(), grid.nz), (spacing.y(), grid.ny), (spacing.x(), grid.nx)]
+            .map(|(side, len)| Steps::new(side, len));
     squared
         .as_slice_mut()
         .expect("zeros are made in raster order")
@@ -180,7 +181,9 @@ impl<'a> Lines<'a> {
             self.envelope.build(&self.line, weight);
             for (at, after) in self.after[group].iter_mut().enumerate() {
                 after[lane] = match self.envelope.lowest_at(at) {
-                    Some(nearest) => (self.line[nearest] + weight * (at as f64 - nearest as f64).powi(2)) as f32,
+                    Some(nearest) => {
+                        (self.line[nearest] + weight * (at as f64 - nearest as f64).powi(2)) as f32
+                    }
                     None => f32::INFINITY,
                 };
             }

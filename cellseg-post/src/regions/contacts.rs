@@ -52,7 +52,8 @@ pub fn contacts(ids: ArrayView3<u32>, spacing: Spacing) -> Vec<Contact> {
         total.entry(ids).or_default().iter_mut().zip(faces).for_each(|(sum, part)| *sum += part);
     }
     let [z, y, x] = spacing.to_array();
-    let area = |faces: [u64; 3]| faces.iter().zip([y * x, z * x, z * y]).map(|(&n, area)| n as f64 * area).sum();
+    let area =
+        |faces: [u64; 3]| faces.iter().zip([y * x, z * x, z * y]).map(|(&n, area)| n as f64 * area).sum();
     let mut contacts: Vec<Contact> =
         total.into_iter().map(|(ids, faces)| Contact { ids, faces, area: area(faces) }).collect();
     contacts.sort_unstable_by_key(|contact| contact.ids);

@@ -181,7 +181,8 @@ impl PartSums {
         let squares = ramp * (2 * n - 1) / 3;
         let sum_x = n * x + ramp;
         let sum_xx = x * (n * x + 2 * ramp) + squares;
-        let row = [n, n * z_, n * y_, sum_x, n * z_ * z_, n * y_ * y_, sum_xx, n * z_ * y_, z_ * sum_x, y_ * sum_x];
+        let row =
+            [n, n * z_, n * y_, sum_x, n * z_ * z_, n * y_ * y_, sum_xx, n * z_ * y_, z_ * sum_x, y_ * sum_x];
         for (sum, part) in self.sums.iter_mut().zip(row) {
             *sum += part;
         }
@@ -228,7 +229,13 @@ pub(super) fn gather(grid: Grid, ids: &[u32], image: Option<&[f32]>) -> Vec<(u32
                 match image {
                     None => add_row(&mut objects, at, grid.row(ids, row)),
                     Some(image) => {
-                        add_row_with_values(&mut objects, at, weighted_at, grid.row(ids, row), grid.row(image, row));
+                        add_row_with_values(
+                            &mut objects,
+                            at,
+                            weighted_at,
+                            grid.row(ids, row),
+                            grid.row(image, row),
+                        );
                     }
                 }
             }

@@ -217,7 +217,8 @@ fn fitted_weights(spacing: Spacing) -> [f64; 8] {
                 weights[a] = ((totals[a] - others) / products[a][a]).max(0.0);
             }
         }
-        let errors: Vec<f64> = crossings.iter().map(|crossings| (area_of(crossings, &weights) - 1.0).abs()).collect();
+        let errors: Vec<f64> =
+            crossings.iter().map(|crossings| (area_of(crossings, &weights) - 1.0).abs()).collect();
         let worst = errors.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         for (importance, error) in importance.iter_mut().zip(errors) {
             *importance = 0.5 * *importance + 0.5 * (error / worst).powi(2);

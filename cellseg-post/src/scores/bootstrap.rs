@@ -23,11 +23,19 @@ pub fn bootstrap_interval(
         return refuse("the level of confidence", level.to_string(), "a number from 0 to 1, usually 0.95");
     }
     if draws == 0 {
-        return refuse("the number of bootstrap draws", draws.to_string(), "at least 1, usually 1000 or more");
+        return refuse(
+            "the number of bootstrap draws",
+            draws.to_string(),
+            "at least 1, usually 1000 or more",
+        );
     }
     if Matching::pooled(images).is_none() {
         let given = format!("{} images", images.len());
-        return refuse("the images to be drawn from", given, "at least one, all matched at one threshold by one criterion");
+        return refuse(
+            "the images to be drawn from",
+            given,
+            "at least one, all matched at one threshold by one criterion",
+        );
     }
     let mut state = seed;
     let mut scores: Vec<f64> = (0..draws)

@@ -44,7 +44,8 @@ pub fn match_centroids(
         let [z, y, x] = cell(at);
         let around = (0..27).map(|n| [z + n / 9 - 1, y + n / 3 % 3 - 1, x + n % 3 - 1]);
         for &column in around.filter_map(|cell| cells.get(&cell)).flatten() {
-            let apart = at.iter().zip(&prediction[column]).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+            let apart =
+                at.iter().zip(&prediction[column]).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
             if apart <= distance {
                 // One for the pair, and below one in total for their nearness.
                 let weight = 1.0 + (1.0 - apart / distance) / (2.0 * at_most);

@@ -106,7 +106,8 @@ impl Overlaps {
             .collect();
         let chosen = heaviest_assignment(&edges, n_true, n_pred).into_iter().filter_map(|edge| {
             let place = (edge.row, edge.column);
-            let pair = self.pairs().binary_search_by_key(&place, |pair| (pair.truth, pair.prediction)).ok()?;
+            let pair =
+                self.pairs().binary_search_by_key(&place, |pair| (pair.truth, pair.prediction)).ok()?;
             Some((edge.row, edge.column, self.score(&self.pairs()[pair], criterion)))
         });
         Ok(chosen.filter(|(_, _, score)| reached(*score)).collect())

@@ -60,7 +60,13 @@ impl Overlaps {
         let mut outcomes: Vec<TrueOutcome> = self
             .truth()
             .iter()
-            .map(|&(id, voxels)| TrueOutcome { id, voxels, matched: None, split_into: Vec::new(), merged_into: None })
+            .map(|&(id, voxels)| TrueOutcome {
+                id,
+                voxels,
+                matched: None,
+                split_into: Vec::new(),
+                merged_into: None,
+            })
             .collect();
         for (truth, prediction, score) in self.assigned(threshold, criterion)? {
             outcomes[truth].matched = Some((self.prediction()[prediction].0, score));

@@ -44,7 +44,9 @@ impl SurfaceDistances {
             return None;
         }
         let of = |distances: &[f32]| {
-            let (Some(last), Some(_)) = (distances.len().checked_sub(1), distances.first()) else { return f32::INFINITY };
+            let (Some(last), Some(_)) = (distances.len().checked_sub(1), distances.first()) else {
+                return f32::INFINITY;
+            };
             let rank = percentile / 100.0 * last as f64;
             let (low, high) = (distances[rank.floor() as usize], distances[rank.ceil() as usize]);
             if low == high { low } else { low + (high - low) * rank.fract() as f32 }
@@ -55,7 +57,8 @@ impl SurfaceDistances {
     /// The mean of all distances from both surfaces (average symmetric surface distance); `None` if both masks are empty.
     pub fn mean(&self) -> Option<f64> {
         let count = self.to_prediction.len() + self.to_truth.len();
-        let total: f64 = self.to_prediction.iter().chain(&self.to_truth).map(|&distance| f64::from(distance)).sum();
+        let total: f64 =
+            self.to_prediction.iter().chain(&self.to_truth).map(|&distance| f64::from(distance)).sum();
         (count > 0).then(|| total / count as f64)
     }
 
@@ -63,7 +66,8 @@ impl SurfaceDistances {
     /// voxels; Nikolov et al. 2021 weigh them by area); `None` if both masks are empty.
     pub fn dice(&self, tolerance: f64) -> Option<f64> {
         let count = self.to_prediction.len() + self.to_truth.len();
-        let within = |distances: &[f32]| distances.partition_point(|&distance| f64::from(distance) <= tolerance);
+        let within =
+            |distances: &[f32]| distances.partition_point(|&distance| f64::from(distance) <= tolerance);
         (count > 0).then(|| (within(&self.to_prediction) + within(&self.to_truth)) as f64 / count as f64)
     }
 

@@ -96,7 +96,8 @@ pub(crate) fn divide_among_maxima(
     let inside = raster(&mask);
     let marks = maxima.as_slice_mut().expect("maxima are made in raster order");
     let parts = marks.par_chunks_mut(PART).zip(inside.par_chunks(PART));
-    parts.for_each(|(marks, inside)| marks.iter_mut().zip(inside).for_each(|(mark, &inside)| *mark &= inside));
+    parts
+        .for_each(|(marks, inside)| marks.iter_mut().zip(inside).for_each(|(mark, &inside)| *mark &= inside));
     let pieces = Bodies::of_mask(grid, marks, Connectivity::TwentySix)?;
     let mut seeds = Vec::new();
     for slab in &pieces.slabs {

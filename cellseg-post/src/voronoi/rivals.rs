@@ -8,10 +8,10 @@
 use rayon::prelude::*;
 
 use super::SeedVoxel;
+use crate::Spacing;
 use crate::components::{Bodies, Slab};
 use crate::labels::FirstSeen;
 use crate::runs::Run;
-use crate::Spacing;
 
 /// A component with so few seed voxels is searched through.
 const FEW: usize = 8;
@@ -66,8 +66,10 @@ impl Rivals {
         let mut rivals =
             Self { sides: spacing.to_array(), seed_count, first, voxels, neighbours: Vec::new() };
         let sizes = bodies.sizes();
-        rivals.neighbours =
-            (1..=bodies.count).into_par_iter().map(|body| rivals.neighbours_in(body, sizes[body as usize])).collect();
+        rivals.neighbours = (1..=bodies.count)
+            .into_par_iter()
+            .map(|body| rivals.neighbours_in(body, sizes[body as usize]))
+            .collect();
         rivals
     }
 
@@ -181,7 +183,9 @@ impl Rivals {
         let reach = |side: f64| (bound.sqrt() / side) as u32 + 1;
         let (dz, dy) = (reach(self.sides[0]), reach(self.sides[1]));
         let mut from = seeds.partition_point(|seed| seed.z < z.saturating_sub(dz));
-        while let Some(plane) = seeds.get(from).map(|seed| seed.z).filter(|&plane| plane <= z.saturating_add(dz)) {
+        while let Some(plane) =
+            seeds.get(from).map(|seed| seed.z).filter(|&plane| plane <= z.saturating_add(dz))
+        {
             let first_row = (plane, y.saturating_sub(dy));
             from += seeds[from..].partition_point(|seed| (seed.z, seed.y) < first_row);
             while let Some(seed) = seeds.get(from).filter(|seed| seed.z == plane) {

@@ -88,7 +88,9 @@ impl Basin {
 
     /// The labels of each run after the flood.
     pub(super) fn labels<'a>(&'a self, runs: &'a [BodyRun]) -> impl Iterator<Item = &'a [u32]> {
-        runs.iter().zip(&self.places).map(|(run, &place)| &self.labels[place as usize..place as usize + run.len()])
+        runs.iter()
+            .zip(&self.places)
+            .map(|(run, &place)| &self.labels[place as usize..place as usize + run.len()])
     }
 
     /// Writes the seeds' ids for labels; 0 where no flood arrived.

@@ -67,7 +67,16 @@ impl Front {
         self.slices.resize(slices, EMPTY);
         self.heap.clear();
         let slices_per_height = slices as f32 / (highest - lowest);
-        Queue { front: self, heights, next, lowest, slices_per_height, current: 0, arrivals: 0, heaped: false }
+        Queue {
+            front: self,
+            heights,
+            next,
+            lowest,
+            slices_per_height,
+            current: 0,
+            arrivals: 0,
+            heaped: false,
+        }
     }
 }
 

@@ -109,7 +109,8 @@ proptest! {
 fn a_ball_has_a_sphericity_of_one_and_a_cube_less() {
     let spacing = Spacing::new(2.0, 1.0, 1.0).unwrap();
     let ids = ellipsoid([12.0; 3], [0.0; 2], [0.1, 0.2, 0.3], spacing);
-    let (volume, area) = (regions(ids.view(), None, spacing).unwrap()[0].volume, surface_areas(ids.view(), spacing)[0].1);
+    let (volume, area) =
+        (regions(ids.view(), None, spacing).unwrap()[0].volume, surface_areas(ids.view(), spacing)[0].1);
     assert!((surface_sphericity(volume, area) - 1.0).abs() < 0.02);
     assert!((surface_sphericity(8.0, 24.0) - (std::f64::consts::PI / 6.0).cbrt()).abs() < 1e-12);
     assert_eq!(surface_areas(Array3::<u32>::zeros((0, 3, 3)).view(), spacing), []);

@@ -38,7 +38,8 @@ fn watershed_in_scikit_images_order_is_scikit_images_among_equal_seeds_compact_a
     let landscape: Array3<f32> = fixture("terrace");
     let seeds: Array3<u32> = fixture("terrace_seeds");
     let mask: Array3<bool> = fixture("terrace_mask");
-    let flood = |connectivity, compactness, line| Flood { connectivity, compactness, line, ties: SeedTies::Skimage };
+    let flood =
+        |connectivity, compactness, line| Flood { connectivity, compactness, line, ties: SeedTies::Skimage };
     let cases = [
         ("6", flood(Connectivity::Six, 0.0, false)),
         ("26", flood(Connectivity::TwentySix, 0.0, false)),
@@ -50,7 +51,8 @@ fn watershed_in_scikit_images_order_is_scikit_images_among_equal_seeds_compact_a
     for (name, flood) in cases {
         let expected: Array3<u8> = fixture(&format!("terrace_{name}"));
         let ids = watershed_with(landscape.view(), seeds.view(), mask.view(), &flood).unwrap();
-        let differing = ids.iter().zip(&expected).filter(|(ours, theirs)| **ours != u32::from(**theirs)).count();
+        let differing =
+            ids.iter().zip(&expected).filter(|(ours, theirs)| **ours != u32::from(**theirs)).count();
         assert_eq!(differing, 0, "{name}");
     }
 }
