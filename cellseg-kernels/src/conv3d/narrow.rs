@@ -4,11 +4,14 @@
 //! an output is the dot product of that run with the weights of its channel. The lanes are added up at the end.
 
 use super::row::{OutputRow, RowTask};
-use crate::simd::Lanes;
+use crate::simd::{LINE, Lanes, prefetch};
 use std::array::from_fn;
 
 /// The most channels of a tile.
 pub(super) const MOST: usize = 2;
+
+/// How many tiles ahead inputs are asked for.
+const AHEAD: usize = 6;
 
 /// Computes the outputs of `task.phase` in the row `out`, for `channels` channels: at least one and at most [`MOST`].
 ///
@@ -57,6 +60,13 @@ unsafe fn tile<L: Lanes, const MR: usize, const NC: usize>(
     for &(x, offset) in task.sources {
         for run in 0..runs.count {
             let inputs: [_; MR] = task.run_inputs(x, &runs, run);
+            if task.fetch && runs.inside {
+                // A tile takes less time than memory: what is asked for is read some tiles later.
+                let (length, line) = (MR * runs.length, LINE / size_of::<L::Elem>());
+                (AHEAD * length..(AHEAD + 1) * length)
+                    .step_by(line)
+                    .for_each(|i| prefetch(inputs[0].wrapping_add(i)));
+            }
             let mut j = 0;
             while j < runs.length {
                 let lanes = (runs.length - j).min(L::N);

@@ -118,6 +118,7 @@ pub(super) fn sum<T: Real>(
             Some(bias) => out.chunks_exact_mut(output_channels).for_each(|out| out.copy_from_slice(bias)),
             None => out.fill(T::zero()),
         }
+        let length = (layout.outputs - 1) * group + output_channels;
         let mut sources = Vec::with_capacity(d.kernel * h.kernel);
         for kd in 0..d.kernel {
             let Some(z) = d.source(direction, z, kd) else { continue };
@@ -125,7 +126,7 @@ pub(super) fn sum<T: Real>(
                 let Some(y) = h.source(direction, y, kh) else { continue };
                 let row = (n * inputs_d + z) * inputs_h + y;
                 let first = (kd * h.kernel + kh) * output_channels;
-                sources.push(&sums[row * layout.outputs * group..][..layout.outputs * group][first..]);
+                sources.push(&sums[row * layout.outputs * group + first..][..length]);
             }
         }
         for (x, out) in out.chunks_exact_mut(output_channels).enumerate() {
@@ -156,16 +157,17 @@ impl<T: Real> Routine<T> for RowSums<'_, T> {
         let rows =
             self.sums.chunks_exact_mut(outputs * group).zip(self.products.chunks_exact(inputs * columns));
         for (sums, products) in rows {
-            for (x, sums) in sums.chunks_exact_mut(group).enumerate() {
+            for x in 0..outputs {
                 let first = phase.start + x as isize;
                 let last = (inputs as isize - first).clamp(0, phase.taps.len() as isize) as usize;
-                for (v, sums) in sums.chunks_mut(L::N).enumerate() {
+                for v in (0..group).step_by(L::N) {
                     let mut sum = L::splat(T::zero());
                     for t in ((-first).max(0) as usize)..last {
-                        let at = (first + t as isize) as usize * columns + t * group + v * L::N;
-                        sum = sum + L::from_slice(&products[at..at + sums.len()]);
+                        let at = (first + t as isize) as usize * columns + t * group + v;
+                        sum = sum + L::from_slice(&products[at..]);
                     }
-                    sum.write(sums);
+                    // Lanes past the group are overwritten by the sums that follow.
+                    sum.write(&mut sums[x * group + v..]);
                 }
             }
         }

@@ -152,6 +152,10 @@ unsafe fn columns<L: Lanes, const MR: usize, const NV: usize>(
 ///
 /// # Safety
 /// What [`accumulate`] asserts, and the rows and vectors exist.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "the compiler keeps arrays in registers that plain loops index"
+)]
 #[inline(always)]
 unsafe fn tile<L: Lanes, const G: usize, const H: usize, const NV: usize>(
     strip: &Strip<'_, L::Elem>,

@@ -110,12 +110,12 @@ unsafe fn tile<L: Lanes, const MR: usize, const NV: usize, const SLIDE: bool>(
         L::splat(if task.relu { num_traits::Zero::zero() } else { num_traits::Float::neg_infinity() });
     let tail = tail::<L>(task, NV);
     let (first, step) = (out.output(task, at), task.phase.step * task.output_channels);
-    for p in 0..MR {
+    for (p, sums) in sums.iter().enumerate() {
         let to = first.wrapping_add(p * step);
-        for v in 0..NV {
+        for (v, &sum) in sums.iter().enumerate() {
             // SAFETY: the output `at + p` is in the row, and vectors before the last are full of its channels.
             unsafe {
-                let (to, sum) = (to.wrapping_add(v * L::N), floor.max(sums[p][v]));
+                let (to, sum) = (to.wrapping_add(v * L::N), floor.max(sum));
                 if v + 1 < NV || tail == L::N { sum.store(to) } else { sum.store_first(to, tail) }
             }
         }
