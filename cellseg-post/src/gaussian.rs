@@ -27,28 +27,76 @@ const MAX_RADIUS: f64 = 65_536.0;
 /// [`Error::Argument`] if a sigma is negative, not finite or beyond 16,000 voxels.
 pub fn gaussian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<Array3<f32>, Error> {
     let [kernel_z, kernel_y, kernel_x] = sigma.map(half_kernel);
-    let (kernel_z, kernel_y, kernel_x) = (kernel_z?, kernel_y?, kernel_x?);
+    Ok(filtered(image, &[kernel_z?, kernel_y?, kernel_x?]))
+}
+
+/// The difference of two Gaussians, `narrow` less `wide` sigma (z, y, x) in voxels: bright for spots of a size between.
+///
+/// As `skimage.filters.difference_of_gaussians` with `mode="reflect"`.
+///
+/// # Errors
+/// Those of [`gaussian`].
+pub fn difference_of_gaussians(
+    image: ArrayView3<f32>,
+    narrow: [f64; 3],
+    wide: [f64; 3],
+) -> Result<Array3<f32>, Error> {
+    let mut difference = gaussian(image, narrow)?;
+    difference -= &gaussian(image, wide)?;
+    Ok(difference)
+}
+
+/// The Laplacian of the volume blurred by a Gaussian of sigma (z, y, x) in voxels: dark at spots of its size.
+///
+/// As `scipy.ndimage.gaussian_laplace`. Per voxel, not per micrometre.
+///
+/// # Errors
+/// Those of [`gaussian`]; [`Error::Argument`] also if a sigma is 0.
+pub fn laplacian_of_gaussian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<Array3<f32>, Error> {
+    if let Some(zero) = sigma.iter().find(|sigma| **sigma == 0.0) {
+        return Err(Error::Argument {
+            name: "the Laplacian's sigma in voxels",
+            given: zero.to_string(),
+            expected: "a finite number above 0",
+        });
+    }
+    let [z, y, x] = sigma.map(half_kernel);
+    let blurs = [z?, y?, x?];
+    let mut laplacian = zeros(Grid::of(&image));
+    for axis in 0..3 {
+        let mut kernels = blurs.clone();
+        let square = sigma[axis] * sigma[axis];
+        for (offset, weight) in kernels[axis].iter_mut().enumerate() {
+            *weight = (f64::from(*weight) * ((offset * offset) as f64 / square - 1.0) / square) as f32;
+        }
+        laplacian += &filtered(image, &kernels);
+    }
+    Ok(laplacian)
+}
+
+/// The volume convolved along each axis with a symmetric kernel, given by its centre and one half.
+fn filtered(image: ArrayView3<f32>, [kernel_z, kernel_y, kernel_x]: &[Vec<f32>; 3]) -> Array3<f32> {
     let grid = Grid::of(&image);
     let mut blurred = zeros(grid);
     if grid.len() == 0 {
-        return Ok(blurred);
+        return blurred;
     }
     let source = raster(&image);
     let planes = blurred.as_slice_mut().expect("zeros are made in raster order");
     planes.par_chunks_exact_mut(grid.plane()).zip(source.par_chunks_exact(grid.plane())).for_each_init(
-        || (Ring::new(grid.ny, grid.nx, &kernel_y), vec![0.0; grid.nx + 2 * (kernel_x.len() - 1)]),
+        || (Ring::new(grid.ny, grid.nx, kernel_y), vec![0.0; grid.nx + 2 * (kernel_x.len() - 1)]),
         |(ring, padded), (plane, source)| {
             let rows = source.chunks_exact(grid.nx);
             if kernel_y.len() == 1 {
                 for (to, from) in plane.chunks_exact_mut(grid.nx).zip(rows) {
-                    blur_row(from, padded, &kernel_x, to);
+                    blur_row(from, padded, kernel_x, to);
                 }
                 return;
             }
             ring.clear();
             let mut results = plane.chunks_exact_mut(grid.nx);
             for from in rows {
-                ring.push(|row| blur_row(from, padded, &kernel_x, row));
+                ring.push(|row| blur_row(from, padded, kernel_x, row));
                 ring.ready(&mut results);
             }
         },
@@ -56,7 +104,7 @@ pub fn gaussian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<Array3<f32>, 
     if kernel_z.len() > 1 {
         let columns: Vec<_> = blurred.axis_iter_mut(Axis(1)).collect();
         columns.into_par_iter().for_each_init(
-            || Ring::new(grid.nz, grid.nx, &kernel_z),
+            || Ring::new(grid.nz, grid.nx, kernel_z),
             |ring, mut column| {
                 ring.clear();
                 let mut rows: Vec<&mut [f32]> =
@@ -70,7 +118,7 @@ pub fn gaussian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<Array3<f32>, 
             },
         );
     }
-    Ok(blurred)
+    blurred
 }
 
 /// The weights of offsets 0, 1, ... radius; those of negative offsets are the same.

@@ -2,7 +2,7 @@
 
 use std::ops::RangeBounds;
 
-use ndarray::{Array3, ArrayView3};
+use ndarray::{Array3, ArrayView3, Axis};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
@@ -144,6 +144,20 @@ impl Labels {
             self.count = count;
         }
         self
+    }
+
+    /// Removes the objects that touch the border of the volume and so may be cut; renumbers the rest.
+    ///
+    /// As `skimage.segmentation.clear_border`.
+    pub fn clear_border(self) -> Self {
+        let mut touching = vec![false; self.count as usize + 1];
+        for axis in 0..3 {
+            let len = self.ids.len_of(Axis(axis));
+            for index in [0, len.saturating_sub(1)].into_iter().filter(|&index| index < len) {
+                self.ids.index_axis(Axis(axis), index).iter().for_each(|&id| touching[id as usize] = true);
+            }
+        }
+        self.retain(|id, _| !touching[id as usize])
     }
 
     /// Keeps the objects whose number of voxels lies in `range`; renumbers them.

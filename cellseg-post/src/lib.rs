@@ -6,12 +6,14 @@
 //!
 //! | step | calls |
 //! |---|---|
-//! | foreground | [`otsu`], [`robust_otsu`], [`percentiles`], [`histogram`], [`mask_above`], [`gaussian`] |
+//! | filters | [`gaussian`], [`difference_of_gaussians`], [`laplacian_of_gaussian`], [`median`] |
+//! | foreground | [`otsu`], [`robust_otsu`], [`multi_otsu`], [`li`], [`triangle`], [`percentiles`], [`histogram`], [`mask_above`], [`mask_above_local`], [`hysteresis`] |
+//! | morphology | [`fill_holes`], [`dilate`], [`erode`], [`open`], [`close`] |
 //! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`typical_diameter`] |
-//! | objects | [`instances`] (all in one), [`components`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi`] |
+//! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi`] |
 //! | distances | [`distance_transform`], [`squared_distance_transform`], [`nearest_seed`] |
-//! | measurements | [`regions`], [`region_table`], [`cellseg3d_table`] |
-//! | scores | [`Overlaps`], [`Matching`], [`match_slices`], [`dice`], [`foreground_iou`] |
+//! | measurements | [`regions`], [`surface_areas`], [`contacts`], [`region_table`], [`cellseg3d_table`] |
+//! | scores | [`Overlaps`], [`Matching`], [`match_slices`], [`match_centroids`], [`SurfaceDistances`], [`bootstrap_interval`], [`dice`], [`foreground_iou`] |
 //!
 //! ```
 //! use cellseg_post::{Criterion, InstanceOptions, Overlaps, Spacing, instances, regions};
@@ -50,6 +52,7 @@ mod grid;
 mod instances;
 mod labels;
 mod lanes;
+mod median;
 mod memory;
 mod morphology;
 mod regions;
@@ -66,14 +69,15 @@ mod wide;
 pub use components::{components, components_of_ids};
 pub use distance::{distance_transform, nearest_seed, squared_distance_transform};
 pub use error::Error;
-pub use gaussian::{TRUNCATE, gaussian};
+pub use gaussian::{TRUNCATE, difference_of_gaussians, gaussian, laplacian_of_gaussian};
 pub use grid::Connectivity;
 pub use instances::{
     InstanceOptions, Method, VoronoiOtsu, WatershedSeeds, instances, split_touching, typical_diameter,
     voronoi_otsu,
 };
 pub use labels::{Labels, Relabelled, relabel_sequential};
-pub use morphology::fill_holes;
+pub use median::median;
+pub use morphology::{close, dilate, erode, fill_holes, open};
 pub use regions::{
     Cell, Contact, Intensity, Region, Table, cellseg3d_table, contacts, region_table, regions, surface_areas,
     surface_sphericity,
@@ -84,6 +88,9 @@ pub use scores::{
 };
 pub use seeds::{MaximaRule, Peak, keep_apart, local_maxima, persistent_peaks, seed_volume, threshold_seeds};
 pub use spacing::Spacing;
-pub use threshold::{Histogram, OtsuRule, Threshold, histogram, mask_above, otsu, percentiles, robust_otsu};
+pub use threshold::{
+    Histogram, OtsuRule, Threshold, histogram, hysteresis, li, mask_above, mask_above_local, multi_otsu, otsu,
+    percentiles, robust_otsu, triangle,
+};
 pub use voronoi::voronoi;
 pub use watershed::{Flood, SeedTies, watershed, watershed_with};

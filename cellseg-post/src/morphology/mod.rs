@@ -1,5 +1,7 @@
 //! Changing masks by their shape.
 
+mod ball;
 mod holes;
 
+pub use ball::{close, dilate, erode, open};
 pub use holes::fill_holes;

@@ -12,7 +12,7 @@ pub enum Counted {
     TrueObjects,
 }
 
-/// The variation of information in bits (Meila 2007); 0 for the same division.
+/// The variation of information in bits (Meila 2007); 0 for the same division, NaN if no voxels are counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VariationOfInformation {
     /// The entropy of the prediction given the truth: what is split that belongs together.
@@ -52,16 +52,15 @@ impl Overlaps {
         let total = cells.shared.iter().sum::<u64>() as f64;
         // H = sum of -p log2 p, with counts instead of shares.
         let entropy = |counts: &[u64]| {
-            let sum: f64 = counts
-                .iter()
-                .map(|&n| n as f64)
-                .map(|n| if n > 0.0 { n * (total / n).log2() } else { 0.0 })
-                .sum();
-            if total > 0.0 { sum / total } else { 0.0 }
+            let sum: f64 = counts.iter().map(|&n| n as f64).map(|n| if n > 0.0 { n * (total / n).log2() } else { 0.0 }).sum();
+            sum / total
         };
         let both = entropy(&cells.shared);
-        // Rounding may leave a hair below 0.
-        let given = |side: &[u64]| (both - entropy(side)).max(0.0);
+        let given = |side: &[u64]| {
+            let rest = both - entropy(side);
+            // Rounding may leave a hair below 0.
+            if rest < 0.0 { 0.0 } else { rest }
+        };
         VariationOfInformation { split: given(&cells.truth), merge: given(&cells.prediction) }
     }
 

@@ -1,6 +1,8 @@
 //! Thresholds: from the values of a volume, or fixed.
 
+mod classic;
 mod histogram;
+mod masks;
 mod otsu;
 mod percentile;
 
@@ -13,7 +15,9 @@ use crate::grid::{Grid, raster};
 use crate::memory::zeros;
 use crate::wide::wide;
 
+pub use classic::{li, multi_otsu, triangle};
 pub use histogram::{Histogram, histogram};
+pub use masks::{hysteresis, mask_above_local};
 pub use otsu::{OtsuRule, otsu, robust_otsu};
 pub use percentile::percentiles;
 

@@ -1,6 +1,7 @@
 use approx::assert_abs_diff_eq;
 use cellseg_post::{
-    MaximaRule, Spacing, distance_transform, gaussian, local_maxima, squared_distance_transform,
+    Labels, MaximaRule, Spacing, difference_of_gaussians, distance_transform, gaussian, laplacian_of_gaussian,
+    local_maxima, median, squared_distance_transform,
 };
 use ndarray::Array3;
 
@@ -37,4 +38,26 @@ fn plateau_maxima_are_scikit_images() {
     let expected: Array3<bool> = fixture("local_maxima");
     assert!(expected.iter().any(|&maximum| maximum));
     assert_eq!(local_maxima(steps.view(), MaximaRule::Plateau).unwrap(), expected);
+}
+
+#[test]
+fn laplacian_and_median_are_scipys() {
+    let map: Array3<f32> = fixture("map");
+    let expected: Array3<f32> = fixture("laplacian");
+    let ours = laplacian_of_gaussian(map.view(), [1.0, 1.5, 2.0]).unwrap();
+    for (ours, expected) in ours.iter().zip(&expected) {
+        assert_abs_diff_eq!(ours, expected, epsilon = 1e-5);
+    }
+    assert_eq!(median(map.view(), [1, 1, 2]).unwrap(), fixture::<f32, ndarray::Ix3>("median"));
+    let difference = difference_of_gaussians(map.view(), [1.0; 3], [2.0; 3]).unwrap();
+    let expected = gaussian(map.view(), [1.0; 3]).unwrap() - gaussian(map.view(), [2.0; 3]).unwrap();
+    assert_eq!(difference, expected);
+}
+
+#[test]
+fn objects_at_the_border_are_cleared_as_scikit_image_clears_them() {
+    let ids: Array3<u32> = fixture("regions_ids");
+    let expected: Array3<bool> = fixture("cleared");
+    assert!(expected.iter().any(|&inside| inside));
+    assert_eq!(Labels::from_ids(ids.view()).clear_border().ids().mapv(|id| id != 0), expected);
 }

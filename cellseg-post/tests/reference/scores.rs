@@ -1,5 +1,5 @@
 use approx::assert_abs_diff_eq;
-use cellseg_post::{Criterion, Matching, Overlaps, match_slices};
+use cellseg_post::{Counted, Criterion, Matching, Overlaps, Spacing, SurfaceDistances, match_slices};
 use ndarray::{Array2, Array3, Array4, ArrayView1, Axis};
 
 use super::fixture;
@@ -80,5 +80,51 @@ fn slice_wise_matching_is_what_the_paper_computed() {
     assert_eq!(ours.len(), expected.nrows());
     for (ours, expected) in ours.iter().zip(expected.rows()) {
         assert_same(ours, expected, "the slices");
+    }
+}
+
+#[test]
+fn scores_of_partitions_and_of_the_tracking_challenge_are_those_of_scikit_image_and_of_their_definitions() {
+    let cases = Cases::read();
+    let expected: Array2<f64> = fixture("partition_scores");
+    let pairs = cases.truth.outer_iter().zip(cases.prediction.outer_iter());
+    for (number, ((truth, prediction), expected)) in pairs.zip(expected.rows()).enumerate() {
+        let overlaps = Overlaps::count(truth, prediction).unwrap();
+        let [all, objects] = [Counted::All, Counted::TrueObjects].map(|counted| overlaps.variation_of_information(counted));
+        let rand = overlaps.adapted_rand(Counted::TrueObjects);
+        let ours = [
+            all.split,
+            all.merge,
+            objects.split,
+            objects.merge,
+            rand.error,
+            rand.precision,
+            rand.recall,
+            overlaps.adjusted_rand_index(Counted::All),
+            overlaps.seg(),
+            overlaps.det(),
+        ];
+        for (place, (ours, expected)) in ours.into_iter().zip(expected).enumerate() {
+            let same = (ours - expected).abs() < 1e-9 || (ours.is_nan() && !expected.is_finite());
+            assert!(same, "score {place} of case {number}: {ours} against {expected}");
+        }
+    }
+}
+
+#[test]
+fn surface_distances_are_those_of_scipys_distance_transform() {
+    let masks: Array4<bool> = fixture("surface_masks");
+    let expected: ndarray::Array1<f64> = fixture("surface_distances");
+    let spacing = Spacing::new(2.5, 1.0, 0.7).unwrap();
+    let ours =
+        SurfaceDistances::between(masks.index_axis(Axis(0), 0), masks.index_axis(Axis(0), 1), spacing).unwrap();
+    let ours = [
+        f64::from(ours.hausdorff(100.0).unwrap()),
+        f64::from(ours.hausdorff(95.0).unwrap()),
+        ours.mean().unwrap(),
+        ours.dice(1.5).unwrap(),
+    ];
+    for (ours, expected) in ours.iter().zip(&expected) {
+        assert_abs_diff_eq!(ours, expected, epsilon = 2e-6);
     }
 }

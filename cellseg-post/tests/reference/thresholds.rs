@@ -1,5 +1,5 @@
 use approx::assert_relative_eq;
-use cellseg_post::{OtsuRule, histogram, otsu, percentiles};
+use cellseg_post::{Connectivity, OtsuRule, histogram, hysteresis, li, multi_otsu, otsu, percentiles, triangle};
 use ndarray::{Array1, Array3};
 
 use super::fixture;
@@ -38,4 +38,24 @@ fn percentiles_are_those_of_numpy() {
     for (ours, expected) in ours.iter().zip(&expected) {
         assert_relative_eq!(ours, expected, max_relative = 1e-15);
     }
+}
+
+#[test]
+fn multi_otsu_li_and_triangle_are_those_of_scikit_image() {
+    let map: Array3<f32> = fixture("map");
+    let ours: Vec<f32> = (2..5).flat_map(|classes| multi_otsu(map.view(), classes).unwrap()).collect();
+    for (ours, expected) in ours.iter().zip(fixture::<f32, ndarray::Ix1>("multi_otsu")) {
+        assert_relative_eq!(*ours, expected, max_relative = 1e-6);
+    }
+    assert_relative_eq!(li(map.view()).unwrap(), fixture::<f32, ndarray::Ix1>("li")[0], max_relative = 1e-5);
+    let both = [triangle(map.view()).unwrap(), triangle(map.mapv(|value| 1.0 - value).view()).unwrap()];
+    assert_eq!(both.to_vec(), fixture::<f32, ndarray::Ix1>("triangle").to_vec());
+}
+
+#[test]
+fn hysteresis_is_that_of_scikit_image() {
+    let map: Array3<f32> = fixture("map");
+    let expected: Array3<bool> = fixture("hysteresis");
+    assert!(expected.iter().any(|&inside| inside) && expected != map.mapv(|value| value > 0.3));
+    assert_eq!(hysteresis(map.view(), 0.3, 0.6, Connectivity::Six).unwrap(), expected);
 }
