@@ -69,4 +69,10 @@ pub enum Error {
         /// The number of voxels that is too large.
         limit: u64,
     },
+    /// A volume that lies outside memory could not be read or written.
+    #[error("the volume could not be read or written: {message}")]
+    Storage {
+        /// What the storage says.
+        message: String,
+    },
 }

@@ -11,6 +11,7 @@
 //! | morphology | [`fill_holes`], [`dilate`], [`erode`], [`open`], [`close`] |
 //! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`typical_diameter`] |
 //! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi`] |
+//! | out of core | [`components_in_blocks`], [`instances_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
 //! | distances | [`distance_transform`], [`squared_distance_transform`], [`nearest_seed`] |
 //! | measurements | [`regions`], [`surface_areas`], [`contacts`], [`region_table`], [`cellseg3d_table`] |
 //! | scores | [`Overlaps`], [`Matching`], [`match_slices`], [`match_centroids`], [`SurfaceDistances`], [`bootstrap_interval`], [`dice`], [`foreground_iou`] |
@@ -41,6 +42,7 @@
 //! # Ok::<(), cellseg_post::Error>(())
 //! ```
 
+mod blocks;
 mod bodies;
 mod components;
 mod disjoint;
@@ -66,6 +68,7 @@ mod voronoi;
 mod watershed;
 mod wide;
 
+pub use blocks::{LabelStore, MapSource, components_in_blocks, instances_in_blocks};
 pub use components::{components, components_of_ids};
 pub use distance::{distance_transform, nearest_seed, squared_distance_transform};
 pub use error::Error;
@@ -89,8 +92,8 @@ pub use scores::{
 pub use seeds::{MaximaRule, Peak, keep_apart, local_maxima, persistent_peaks, seed_volume, threshold_seeds};
 pub use spacing::Spacing;
 pub use threshold::{
-    Histogram, OtsuRule, Threshold, histogram, hysteresis, li, mask_above, mask_above_local, multi_otsu, otsu,
-    percentiles, robust_otsu, triangle,
+    Histogram, OtsuRule, Threshold, histogram, hysteresis, li, mask_above, mask_above_local, multi_otsu,
+    otsu, percentiles, robust_otsu, triangle,
 };
 pub use voronoi::voronoi;
 pub use watershed::{Flood, SeedTies, watershed, watershed_with};

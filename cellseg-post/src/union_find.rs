@@ -14,6 +14,11 @@ impl UnionFind {
         Self { parents: (0..len).collect() }
     }
 
+    /// The number of members.
+    pub(crate) fn len(&self) -> u32 {
+        self.parents.len() as u32
+    }
+
     /// Adds a set of one member and returns that member.
     pub(crate) fn push(&mut self) -> u32 {
         let member = self.parents.len() as u32;

@@ -52,7 +52,11 @@ impl Overlaps {
         let total = cells.shared.iter().sum::<u64>() as f64;
         // H = sum of -p log2 p, with counts instead of shares.
         let entropy = |counts: &[u64]| {
-            let sum: f64 = counts.iter().map(|&n| n as f64).map(|n| if n > 0.0 { n * (total / n).log2() } else { 0.0 }).sum();
+            let sum: f64 = counts
+                .iter()
+                .map(|&n| n as f64)
+                .map(|n| if n > 0.0 { n * (total / n).log2() } else { 0.0 })
+                .sum();
             sum / total
         };
         let both = entropy(&cells.shared);

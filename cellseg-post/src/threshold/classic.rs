@@ -55,7 +55,8 @@ pub fn multi_otsu(image: ArrayView3<f32>, classes: usize) -> Result<Vec<f32>, Er
                 if sum > best.0 { (sum, end) } else { best }
             })
         };
-        let row = (0..BINS).map(|start| if start + more < BINS { split(start) } else { (f64::NEG_INFINITY, BINS) });
+        let row =
+            (0..BINS).map(|start| if start + more < BINS { split(start) } else { (f64::NEG_INFINITY, BINS) });
         best.push(row.collect());
     }
     let mut start = 0;
@@ -102,10 +103,10 @@ fn sums_above(values: &[f32], threshold: f64, low: f64) -> [f64; 2] {
     let parts: Vec<[f64; 2]> = values
         .par_chunks(1 << 18)
         .map(|part| {
-            part.iter().map(|&value| f64::from(value) - low).filter(|value| *value > threshold).fold(
-                [0.0, 0.0],
-                |[count, sum], value| [count + 1.0, sum + value],
-            )
+            part.iter()
+                .map(|&value| f64::from(value) - low)
+                .filter(|value| *value > threshold)
+                .fold([0.0, 0.0], |[count, sum], value| [count + 1.0, sum + value])
         })
         .collect();
     parts.into_iter().fold([0.0, 0.0], |a, b| [a[0] + b[0], a[1] + b[1]])
@@ -125,7 +126,10 @@ pub fn triangle(image: ArrayView3<f32>) -> Result<f32, Error> {
     let centres = histogram.centres();
     let mut counts: Vec<f64> = histogram.counts.iter().map(|&count| count as f64).collect();
     let first_largest = |values: &[f64]| {
-        values.iter().enumerate().fold(0, |best, (place, value)| if *value > values[best] { place } else { best })
+        values
+            .iter()
+            .enumerate()
+            .fold(0, |best, (place, value)| if *value > values[best] { place } else { best })
     };
     let peak = first_largest(&counts);
     // The lowest and the highest value fill the outermost bins.
@@ -136,9 +140,8 @@ pub fn triangle(image: ArrayView3<f32>) -> Result<f32, Error> {
     let width = if flipped { BINS - 1 - peak } else { peak };
     let height = counts[width];
     let norm = height.hypot(width as f64);
-    let distances: Vec<f64> = (0..width)
-        .map(|bin| height / norm * bin as f64 - width as f64 / norm * counts[bin])
-        .collect();
+    let distances: Vec<f64> =
+        (0..width).map(|bin| height / norm * bin as f64 - width as f64 / norm * counts[bin]).collect();
     let level = first_largest(&distances);
     Ok(centres[if flipped { BINS - 1 - level } else { level }])
 }

@@ -38,7 +38,8 @@ pub fn hysteresis(
             let line = grid.row(&values, slab.planes.start * grid.ny + row);
             for run in slab.runs.row(row) {
                 let (start, end) = slab.runs.list[run];
-                kept[numbers[run] as usize] |= line[start as usize..end as usize].iter().any(|value| *value > high);
+                kept[numbers[run] as usize] |=
+                    line[start as usize..end as usize].iter().any(|value| *value > high);
             }
         }
     }

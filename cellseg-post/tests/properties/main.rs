@@ -1,5 +1,6 @@
 //! Properties on random volumes, most of them against a naive double loop.
 
+mod blocks;
 mod distances;
 mod labels;
 mod measurements;

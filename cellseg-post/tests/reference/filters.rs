@@ -1,7 +1,7 @@
 use approx::assert_abs_diff_eq;
 use cellseg_post::{
-    Labels, MaximaRule, Spacing, difference_of_gaussians, distance_transform, gaussian, laplacian_of_gaussian,
-    local_maxima, median, squared_distance_transform,
+    Labels, MaximaRule, Spacing, difference_of_gaussians, distance_transform, gaussian,
+    laplacian_of_gaussian, local_maxima, median, squared_distance_transform,
 };
 use ndarray::Array3;
 

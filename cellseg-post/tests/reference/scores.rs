@@ -90,7 +90,8 @@ fn scores_of_partitions_and_of_the_tracking_challenge_are_those_of_scikit_image_
     let pairs = cases.truth.outer_iter().zip(cases.prediction.outer_iter());
     for (number, ((truth, prediction), expected)) in pairs.zip(expected.rows()).enumerate() {
         let overlaps = Overlaps::count(truth, prediction).unwrap();
-        let [all, objects] = [Counted::All, Counted::TrueObjects].map(|counted| overlaps.variation_of_information(counted));
+        let [all, objects] =
+            [Counted::All, Counted::TrueObjects].map(|counted| overlaps.variation_of_information(counted));
         let rand = overlaps.adapted_rand(Counted::TrueObjects);
         let ours = [
             all.split,
@@ -116,8 +117,8 @@ fn surface_distances_are_those_of_scipys_distance_transform() {
     let masks: Array4<bool> = fixture("surface_masks");
     let expected: ndarray::Array1<f64> = fixture("surface_distances");
     let spacing = Spacing::new(2.5, 1.0, 0.7).unwrap();
-    let ours =
-        SurfaceDistances::between(masks.index_axis(Axis(0), 0), masks.index_axis(Axis(0), 1), spacing).unwrap();
+    let ours = SurfaceDistances::between(masks.index_axis(Axis(0), 0), masks.index_axis(Axis(0), 1), spacing)
+        .unwrap();
     let ours = [
         f64::from(ours.hausdorff(100.0).unwrap()),
         f64::from(ours.hausdorff(95.0).unwrap()),

@@ -1,5 +1,7 @@
 use approx::assert_relative_eq;
-use cellseg_post::{Connectivity, OtsuRule, histogram, hysteresis, li, multi_otsu, otsu, percentiles, triangle};
+use cellseg_post::{
+    Connectivity, OtsuRule, histogram, hysteresis, li, multi_otsu, otsu, percentiles, triangle,
+};
 use ndarray::{Array1, Array3};
 
 use super::fixture;
