@@ -11,6 +11,7 @@ pub mod pointwise;
 pub mod pool;
 pub mod reduce;
 mod scratch;
+pub mod resample;
 pub mod simd;
 pub mod soft_ncuts;
 pub mod softmax;

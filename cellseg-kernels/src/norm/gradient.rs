@@ -12,7 +12,7 @@ use super::{
     group::Computed,
     per_channel,
     pieces::{Pieces, Place},
-    rows::{add, combine, folded, normalise, products, repeated},
+    rows::{add, combine, folded, normalise_from, products, repeated},
     settings::{self, Norm, Order},
 };
 use crate::pointwise::same;
@@ -63,12 +63,12 @@ impl Gradient {
             if stage.is_identity() {
                 return products(grad, x, mean).map(|sums| folded(c, &sums));
             }
-            scratch.copy_from_slice(x);
             if self.norm.order == Order::NormLast {
+                scratch.copy_from_slice(x);
                 settings::forward(&stage, mask, scratch);
                 return products(grad, scratch, mean).map(|sums| folded(c, &sums));
             }
-            normalise(&coefficients[sample], scratch);
+            normalise_from(&coefficients[sample], x, scratch);
             if let Some(residual) = residual {
                 add(scratch, &residual[numbers]);
             }

@@ -4,7 +4,7 @@ use super::{
     check,
     gradient::Gradient,
     pieces::{Pieces, Place},
-    rows::{add, normalise, repeated},
+    rows::{add, normalise, normalise_from, repeated},
     settings::{self, Norm, Order},
     statistics,
 };
@@ -102,14 +102,22 @@ impl GroupNorm {
         let (norm, stage, masks) = (&self.0, self.0.stage(), computed.masks()?);
         let coefficients = computed.coefficients(pieces, norm.groups, [inputs.gamma, inputs.beta])?;
         let piece = |i, Place { sample, numbers }: Place, out: &mut [T], _: &mut [T]| {
-            if let Some(x) = inputs.x {
-                out.copy_from_slice(&x[numbers.clone()]);
+            let (mask, coefficients) = (pieces.mask_of(i, masks), &coefficients[sample]);
+            let stage_first = norm.order == Order::NormLast && !stage.is_identity();
+            match inputs.x.map(|x| &x[numbers.clone()]) {
+                Some(x) if !stage_first => normalise_from(coefficients, x, out),
+                Some(x) => {
+                    out.copy_from_slice(x);
+                    settings::forward(&stage, mask, out);
+                    normalise(coefficients, out);
+                }
+                None => {
+                    if stage_first {
+                        settings::forward(&stage, mask, out);
+                    }
+                    normalise(coefficients, out);
+                }
             }
-            let mask = pieces.mask_of(i, masks);
-            if norm.order == Order::NormLast {
-                settings::forward(&stage, mask, out);
-            }
-            normalise(&coefficients[sample], out);
             if let Some(residual) = inputs.residual {
                 add(out, &residual[numbers]);
             }

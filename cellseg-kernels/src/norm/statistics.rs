@@ -1,12 +1,12 @@
 //! Means and variances of groups.
 //!
-//! A piece's squares are taken of the distances from its own mean, and the pieces are put together by the formula of
+//! A piece's squares are taken of the distances from about its own mean, and the pieces are put together by the formula of
 //! Chan, Golub and LeVeque ("Algorithms for computing the sample variance", The American Statistician 37, 1983), all of
 //! whose terms are positive: nothing cancels, however far the numbers lie from zero and wherever an outlier stands.
 
 use super::{
     pieces::Pieces,
-    rows::{folded, moments, repeated},
+    rows::{folded, moments, repeated, width as wide_row},
 };
 use cellseg_core::{Real, Result, Tensor};
 
@@ -18,6 +18,10 @@ pub(super) struct Moments {
     squares: f64,
 }
 
+/// Wide rows of a piece whose mean the squares' distances are taken from. An outlier among them moves that mean by its
+/// size over their number, so what is lost of the squares is at most the rows of a piece over the square of this number.
+const SAMPLE: usize = 16;
+
 /// The moments of each group of the numbers of a piece.
 pub(super) fn of_piece<T: Real>(x: &[T], channels: usize, groups: usize) -> Vec<Moments> {
     let width = channels / groups;
@@ -25,8 +29,10 @@ pub(super) fn of_piece<T: Real>(x: &[T], channels: usize, groups: usize) -> Vec<
     let by_group = |sums: Vec<T>| -> Vec<f64> {
         folded(channels, &sums).chunks(width).map(|sums| sums.iter().sum()).collect()
     };
-    let [sums, _] = moments(x, &repeated(channels, |_| T::zero()));
-    let rough: Vec<T> = by_group(sums).into_iter().map(|sum| T::of(sum / count)).collect();
+    let sample = &x[..x.len().min(SAMPLE * wide_row(channels))];
+    let [sums, _] = moments(sample, &repeated(channels, |_| T::zero()));
+    let mean = |sum: f64| T::of(sum / (sample.len() / groups) as f64);
+    let rough: Vec<T> = by_group(sums).into_iter().map(mean).collect();
     let [distances, squares] = moments(x, &repeated(channels, |c| rough[c / width])).map(by_group);
     let moments = |((rough, distance), squares): ((&T, f64), f64)| {
         let shift = distance / count;
