@@ -7,11 +7,14 @@ use std::sync::OnceLock;
 /// Either way results depend neither on the number of threads nor on how often they are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// Sums may be taken in another order than the definition's, by Winograd's algorithm where it is faster. Relative
-    /// l2 errors in single precision stay below 2e-5 for outputs and data gradients and below 5e-5 for weight gradients;
-    /// for the layers of the networks here they are about 2e-6.
+    /// Sums may be put together in another way than the definition's, by Winograd's algorithm where it is faster.
+    ///
+    /// Relative l2 errors in single precision, against double, stay below 2e-5 for outputs and data gradients and below
+    /// 5e-5 for weight gradients. With noise of mean 0 they are 1.6e-6 and 3.1e-6 for 64 channels at 64^3, 3.2e-6 and 1.7e-6
+    /// for 256 at 16^3; with a mean of five standard deviations, less.
     Fast,
-    /// Products of the definition alone, added up: relative l2 errors of about 5e-7.
+    /// Products of the definition alone, added up: 0.7e-6 and 1.9e-6 for 64 channels at 64^3, 1.4e-6 and 0.8e-6 for 256 at
+    /// 16^3.
     Strict,
 }
 

@@ -1,6 +1,7 @@
 //! From volumes to points: the transform of what a convolution reads.
 
 use super::{
+    fetch::fetch_box,
     maps::{Inputs, OutputGradients, Transform},
     stage::{Place, Scratch, along, same},
     tiling::Tiling,
@@ -83,7 +84,13 @@ impl<T: Real, X: Source> Routine<T> for Analysis<'_, T, X> {
             let inside = (0..3).all(|a| start[a] >= 0 && start[a] as usize + reads[a] <= extents[a]);
             let x = &self.volumes.data[volume * extents[0] * steps[0]..][..extents[0] * steps[0]];
             let out = self.out[i * per_tile..].as_mut_ptr();
+            let following = self.tiling.get(tile + 1).1;
+            let offset: isize = (0..3).map(|a| (following[a] as isize + origin[a]) * steps[a] as isize).sum();
+            let following = x.as_ptr().wrapping_offset(offset).wrapping_add(first);
             for c in (0..count).step_by(L::N) {
+                // The next tile's voxels, but for those that this tile reads, too, if they are neighbours.
+                let ahead = [0..reads[0], 0..reads[1], reads[2] - m[2]..reads[2]];
+                fetch_box(following.wrapping_add(c), steps, ahead);
                 let from = if inside && c + L::N <= count {
                     let voxel: usize = (0..3).map(|a| start[a] as usize * steps[a]).sum();
                     Place { start: x[voxel + first + c..].as_ptr().cast_mut(), steps }

@@ -4,15 +4,21 @@
 //! points the convolution is then a product of channels with the kernel's value there, which for all tiles together is a
 //! matrix product ([`product`]); the results are transformed back ([`synthesis`]). For tiles of 4 x 4 x 4 outputs there are
 //! 216 points, an eighth of the 1728 multiplications that the definition asks for; for 2 x 2 x 2, 64 instead of 216.
-//! [`maps`] has the transforms, with their sources.
+//! [`maps`] has the transforms, with their sources; `weight_gradient` does the same for sums into taps.
 //!
 //! Tiles are worked on in blocks. Where a kernel has few values at the points, a block is as many tiles as the
 //! second-level cache holds, threads take blocks, and all values of the kernel pass by once per block. Where there are
 //! more than a third-level cache holds, that passing by would take longer than the products: then, and where there are few
 //! tiles, blocks are larger, and threads share each stage of a block. Each output is a sum in a fixed order either way, so that the result does not depend on the number of threads.
+//!
+//! What the time goes to, for 64 channels at 64^3 on a Zen 5 core with AVX-512: of 47 ms, the products of the forward pass
+//! take 25, which is their floor (3.6 GFMA at 142 GFMA/s), the transform of the inputs 10, that of the outputs 5, gathering the
+//! inputs of a point the rest. Of 50 ms of the weight gradient, the products take 27; both transforms and the passing
+//! by of 3.5 MB of sums per block of tiles the rest. `benches/conv3d.rs` has the comparison with PyTorch.
 
 mod analysis;
 mod choice;
+mod fetch;
 mod maps;
 mod product;
 mod shared;

@@ -1,6 +1,6 @@
 //! The products at the points: for each point a matrix of tiles by input channels times one of input by output channels.
 
-use super::{shared::Shared, weights::Transformed};
+use super::{fetch::fetch, shared::Shared, weights::Transformed};
 use crate::simd::{Lanes, Routine};
 use cellseg_core::{CpuBuffer, Real, Result};
 use std::{array::from_fn, ops::Range};
@@ -140,16 +140,4 @@ unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(
         }
     }
     MR
-}
-
-/// Has the cache line at `p`, which may lie anywhere, fetched into the second-level cache, where the machine can.
-#[inline(always)]
-fn fetch<T>(p: *const T) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: the instruction is part of every x86-64 machine, and does not fault wherever `p` points.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = p;
 }

@@ -1,6 +1,7 @@
 //! From points to volumes: the transform of what a convolution has multiplied, with bias and activation.
 
 use super::{
+    fetch::fetch_box,
     maps::Outputs,
     shared::Shared,
     stage::{Place, Scratch, along, same},
@@ -54,7 +55,10 @@ impl<T: Real> Routine<T> for Synthesis<'_, T> {
             let reach = (0..3).map(|a| (inside[a] - 1) * steps[a]).sum::<usize>() + channels;
             assert!(start + reach <= self.out.len());
             let products = self.products[i * length..][..length].as_ptr().cast_mut();
+            let following = self.tiling.get(tile + 1).1;
+            let following = volume * volume_length + (0..3).map(|a| following[a] * steps[a]).sum::<usize>();
             for c in (0..channels).step_by(L::N) {
+                fetch_box(self.out.at(following + c), steps, m.map(|m| 0..m));
                 let bias = match self.bias {
                     Some(bias) => L::from_slice(&bias[c..]),
                     None => L::splat(T::zero()),
