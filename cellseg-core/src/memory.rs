@@ -27,6 +27,8 @@ pub struct Stats {
     pub peak: usize,
     /// Kept for reuse.
     pub cached: usize,
+    /// How often memory was asked of the system since the start: in steady state this number stands still.
+    pub fresh: u64,
 }
 
 #[derive(Default)]
@@ -109,6 +111,7 @@ impl Bytes {
             }
             block
         });
+        let fresh = kept.is_none();
         let block = match kept.or_else(|| Block::new(bytes)) {
             Some(block) => block,
             None => {
@@ -117,6 +120,7 @@ impl Bytes {
             }
         };
         with_cache(|c| {
+            c.stats.fresh += u64::from(fresh);
             c.stats.live += bytes;
             c.stats.peak = c.stats.peak.max(c.stats.live);
             c.most = c.most.max(c.stats.live);

@@ -4,7 +4,7 @@
 //! multiply, add and integer steps, so it gives the same bits on every machine. `f64`, in which gradients are checked,
 //! goes to the standard library.
 
-use crate::simd::Lanes;
+use crate::simd::{Lanes, WIDEST};
 use cellseg_core::{DType, Element, Real};
 use num_traits::Float;
 
@@ -30,9 +30,6 @@ const FAR: [f32; 7] = [
 ];
 const SPLIT: f32 = 0.9;
 const END: f32 = 4.0;
-
-/// The most lanes of any instruction set.
-const WIDEST: usize = 16;
 
 /// The polynomial with these coefficients, highest power first.
 #[inline(always)]

@@ -4,7 +4,7 @@ use cellseg_core::Real;
 use std::ops::{Add, Div, Mul, Sub};
 
 /// The most lanes of any set.
-const WIDEST: usize = 16;
+pub(crate) const WIDEST: usize = 16;
 
 /// `N` numbers that are worked on at once.
 ///

@@ -44,4 +44,5 @@ mod vector;
 
 pub use isa::{Isa, Routine};
 pub use lanes::Lanes;
-pub(crate) use prefetch::{LINE, prefetch};
+pub(crate) use lanes::WIDEST;
+pub(crate) use prefetch::{LINE, prefetch, prefetch_later};

@@ -1,7 +1,7 @@
 //! The products at the points: for each point a matrix of tiles by input channels times one of input by output channels.
 
-use super::{fetch::fetch, shared::Shared, weights::Transformed};
-use crate::simd::{Lanes, Routine};
+use super::{shared::Shared, weights::Transformed};
+use crate::simd::{Lanes, Routine, prefetch_later};
 use cellseg_core::{CpuBuffer, Real, Result};
 use std::{array::from_fn, ops::Range};
 
@@ -123,7 +123,7 @@ unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(
             |v| unsafe { L::load(matrix.as_ptr().add((j * NV + v) * L::N)) },
         );
         for v in 0..NV {
-            fetch(ahead.wrapping_add((j * NV + v) * L::N));
+            prefetch_later(ahead.wrapping_add((j * NV + v) * L::N));
         }
         for p in 0..MR {
             // SAFETY: as above.

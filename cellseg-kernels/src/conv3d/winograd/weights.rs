@@ -12,7 +12,7 @@ use crate::{
         direct::{Problem, Weights},
         geometry::Direction,
     },
-    simd::{Isa, Lanes, Routine},
+    simd::{Isa, Lanes, Routine, WIDEST},
 };
 use cellseg_core::{CpuBuffer, Real, Result};
 use rayon::prelude::*;
@@ -20,9 +20,6 @@ use std::marker::PhantomData;
 
 /// Taps of a kernel per axis.
 pub(super) const TAPS: usize = 3;
-
-/// At least as many numbers as any vector holds.
-const MOST_LANES: usize = 16;
 
 /// Input channels that one task transforms: neighbours share the cache lines of transposed weights.
 const GROUP: usize = 16;
@@ -141,7 +138,7 @@ impl<T: Real> Routine<f64> for Panel<'_, T> {
         let (channel, width) = self.layout.panel(self.panel);
         assert!(
             width.is_multiple_of(L::N)
-                && L::N <= MOST_LANES
+                && L::N <= WIDEST
                 && self.out.len() >= self.layout.points() * self.layout.step()
         );
         let points = m.map(|m| m + 2);
@@ -151,7 +148,7 @@ impl<T: Real> Routine<f64> for Panel<'_, T> {
         for input in self.inputs {
             for output in (channel..channel + width).step_by(L::N) {
                 // Channels that do not exist stay zeros.
-                let mut row = [0.0; MOST_LANES];
+                let mut row = [0.0; WIDEST];
                 let count = L::N.min(outputs.saturating_sub(output));
                 for tap in 0..TAPS * TAPS * TAPS {
                     let from = match direction {
