@@ -171,7 +171,7 @@ impl Bodies {
     /// The volume with each voxel's component, 0 outside.
     fn paint(&self) -> Array3<u32> {
         let mut ids = zeros(self.grid);
-        self.paint_into(ids.as_slice_mut().expect("zeros are made in raster order"), |number| Some(number));
+        self.paint_into(ids.as_slice_mut().expect("zeros are made in raster order"), Some);
         ids
     }
 

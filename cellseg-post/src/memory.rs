@@ -17,6 +17,19 @@ pub(crate) fn zeros<T: Copy + Default>(grid: Grid) -> Array3<T> {
     Array3::from_shape_vec(grid.shape(), voxels).expect("one value for each voxel of the grid")
 }
 
+/// Asks for the cache line of an element that will soon be read; nothing happens if there is no such element.
+#[inline(always)]
+pub(crate) fn prefetch<T>(values: &[T], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if index < values.len() {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the address lies inside the slice, and fetching it early changes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().add(index).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, index);
+}
+
 #[cfg(target_os = "linux")]
 fn advise_huge_pages<T>(voxels: &[T]) {
     let bytes = std::mem::size_of_val(voxels);

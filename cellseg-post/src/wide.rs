@@ -57,6 +57,7 @@ macro_rules! wide {
         $(#[$attribute])*
         $visibility fn $name($($argument: $type),*) $(-> $output)? {
             #[inline(always)]
+            #[allow(clippy::needless_range_loop, reason = "lanes of several arrays go together")]
             fn body($($argument: $type),*) $(-> $output)? $body
 
             #[cfg(target_arch = "x86_64")]

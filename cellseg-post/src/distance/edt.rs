@@ -145,9 +145,9 @@ impl<'a> Lines<'a> {
             for (at, row) in rows.iter().enumerate() {
                 for (before, values) in self.before.iter_mut().zip(row[x..end].chunks(LANES)) {
                     let to = &mut before[MAX_REACH + at];
-                    match values.as_array() {
-                        Some(values) => *to = *values,
-                        None => {
+                    match <&[f32; LANES]>::try_from(values) {
+                        Ok(values) => *to = *values,
+                        Err(_) => {
                             // Lines that are not there need no work.
                             *to = [0.0; LANES];
                             to[..values.len()].copy_from_slice(values);

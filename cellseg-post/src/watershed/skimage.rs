@@ -7,7 +7,8 @@
 
 use super::{Flood, Map};
 use crate::float_order::key;
-use crate::grid::{Around, Neighbourhood};
+use crate::grid::{Around, Grid, Neighbourhood};
+use crate::memory::{prefetch, zeros};
 
 /// Floods the whole map; `ids` must be 0.
 pub(super) fn flood(map: &Map, flood: &Flood, ids: &mut [u32]) {
@@ -22,39 +23,106 @@ pub(super) fn flood(map: &Map, flood: &Flood, ids: &mut [u32]) {
     }
 }
 
-/// A voxel that is labelled already.
-#[derive(Clone, Copy)]
-struct Entered {
-    /// The key of the level above the arrival.
-    order: u64,
-    index: u32,
-}
-
-impl Ranked for Entered {
-    #[inline]
-    fn before(&self, other: &Self) -> bool {
-        self.order < other.order
-    }
-}
-
 fn label_entering(map: &Map, hood: &Neighbourhood, ids: &mut [u32]) {
-    let mut heap = Heap { entries: Vec::new() };
-    // In scikit-image arrivals are numbers of 32 bits too.
-    let mut arrivals = 0u32;
+    let mut seeds = 0u32;
+    let most = map.inside.iter().filter(|inside| **inside).count();
+    let mut voxels = Vec::with_capacity(most);
+    let mut heap = KeyHeap::new(most);
     for (index, _) in ids.iter().enumerate().filter(|(_, id)| **id != 0) {
-        heap.push(Entered { order: u64::from(key(map.heights[index])) << 32, index: index as u32 });
+        voxels.push(index as u32);
+        seeds += 1;
     }
-    while let Some(Entered { order, index }) = heap.pop() {
-        let level = order >> 32;
-        let id = ids[index as usize];
-        hood.each(index as usize, |other| {
+    heap.seeds = seeds;
+    for (arrival, &index) in voxels.iter().enumerate() {
+        heap.push(u64::from(key(map.heights[index as usize])) << 32 | arrival as u64);
+    }
+    while let Some(entry) = heap.pop() {
+        let level = entry >> 32;
+        let index = voxels[entry as u32 as usize] as usize;
+        let id = ids[index];
+        hood.each(index, |other| {
             if map.inside[other] && ids[other] == 0 {
                 ids[other] = id;
-                arrivals += 1;
                 let level = u64::from(key(map.heights[other])).max(level);
-                heap.push(Entered { order: level << 32 | u64::from(arrivals), index: other as u32 });
+                heap.push(level << 32 | voxels.len() as u64);
+                voxels.push(other as u32);
             }
         });
+    }
+}
+
+/// The heap of voxels that are labelled when they enter.
+///
+/// An entry is the key of the level above the number of the arrival, by which the voxel is found. All seeds arrive at
+/// once: their numbers, the first `seeds`, do not count when they are compared. Entry 1 is the top, and eight entries are
+/// one cache line, so the great-grandchildren of an entry are one line: it is fetched while the levels between are looked
+/// at, without which the heap of a large volume waits for memory at every level.
+struct KeyHeap {
+    entries: Vec<u64>,
+    /// Where entry 0 lies.
+    origin: usize,
+    len: usize,
+    seeds: u32,
+}
+
+impl KeyHeap {
+    /// An empty heap for at most so many entries.
+    fn new(most: usize) -> Self {
+        let line = 8;
+        let entries = zeros::<u64>(Grid { nz: 1, ny: 1, nx: most + 2 * line }).into_raw_vec_and_offset().0;
+        let origin = entries.as_ptr().align_offset(line * size_of::<u64>()).min(line);
+        Self { entries, origin, len: 0, seeds: 0 }
+    }
+
+    /// What an entry is compared by.
+    #[inline(always)]
+    fn rank(&self, entry: u64) -> u64 {
+        let arrival = entry as u32;
+        entry & !u64::from(u32::MAX) | u64::from(if arrival < self.seeds { 0 } else { arrival })
+    }
+
+    #[inline]
+    fn push(&mut self, entry: u64) {
+        self.len += 1;
+        let mut place = self.len;
+        let rank = self.rank(entry);
+        while place > 1 {
+            let parent = self.entries[self.origin + place / 2];
+            if rank >= self.rank(parent) {
+                break;
+            }
+            self.entries[self.origin + place] = parent;
+            place /= 2;
+        }
+        self.entries[self.origin + place] = entry;
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<u64> {
+        if self.len == 0 {
+            return None;
+        }
+        let entries = &self.entries[self.origin..self.origin + self.len + 1];
+        let (first, last) = (entries[1], entries[self.len]);
+        self.len -= 1;
+        let rank = self.rank(last);
+        // The last entry sinks from the top: the smaller child, of two equal ones the left, moves up while it is smaller.
+        let mut place = 1;
+        while 2 * place <= self.len {
+            prefetch(&self.entries, self.origin + 8 * place);
+            let left = self.origin + 2 * place;
+            let right = self.rank(self.entries[left + 1]);
+            let go_right = 2 * place < self.len && right < self.rank(self.entries[left]);
+            let child = 2 * place + usize::from(go_right);
+            let entry = self.entries[self.origin + child];
+            if self.rank(entry) >= rank {
+                break;
+            }
+            self.entries[self.origin + place] = entry;
+            place = child;
+        }
+        self.entries[self.origin + place] = last;
+        Some(first)
     }
 }
 
@@ -68,7 +136,7 @@ struct Waiting {
     source: u32,
 }
 
-impl Ranked for Waiting {
+impl Waiting {
     fn before(&self, other: &Self) -> bool {
         self.level < other.level || (self.level == other.level && self.arrival < other.arrival)
     }
@@ -120,19 +188,13 @@ fn on_line_of(voxel: usize, id: u32, hood: &Neighbourhood, ids: &[u32], on_line:
     })
 }
 
-/// What a heap is ordered by; two entries may be equal.
-trait Ranked: Copy {
-    fn before(&self, other: &Self) -> bool;
-}
-
 /// A binary heap, the smallest entry first, whose layout is that of scikit-image's.
-struct Heap<T> {
-    entries: Vec<T>,
+struct Heap {
+    entries: Vec<Waiting>,
 }
 
-impl<T: Ranked> Heap<T> {
-    #[inline]
-    fn push(&mut self, entry: T) {
+impl Heap {
+    fn push(&mut self, entry: Waiting) {
         let mut place = self.entries.len();
         self.entries.push(entry);
         while place > 0 {
@@ -146,15 +208,14 @@ impl<T: Ranked> Heap<T> {
         self.entries[place] = entry;
     }
 
-    #[inline]
-    fn pop(&mut self) -> Option<T> {
+    fn pop(&mut self) -> Option<Waiting> {
         let first = *self.entries.first()?;
         let last = self.entries.pop()?;
         let entries = &mut self.entries[..];
         if entries.is_empty() {
             return Some(first);
         }
-        // The last entry sinks from the top: the smaller child, of two equal ones the left, moves up while it is smaller.
+        // As in `KeyHeap`.
         let mut place = 0;
         loop {
             let left = 2 * place + 1;

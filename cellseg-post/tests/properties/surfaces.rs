@@ -84,7 +84,7 @@ proptest! {
         // Each object's area alone, in a volume of its own with background all around.
         for (id, area) in surface_areas(ids.view(), spacing) {
             let mut alone = Array3::<u32>::zeros((nz + 2, ny + 2, ids.dim().2 + 2));
-            alone.slice_mut(s![1..-1, 1..-1, 1..-1]).assign(&ids.mapv(|other| u32::from(other == id)));
+            alone.slice_mut(s![1..=nz, 1..=ny, 1..=ids.dim().2]).assign(&ids.mapv(|other| u32::from(other == id)));
             let expected = surface_areas(alone.view(), spacing)[0].1;
             prop_assert!((area / expected - 1.0).abs() < 1e-12);
         }
