@@ -11,7 +11,7 @@ use serde_json::json;
 use std::{
     ops::ControlFlow,
     sync::mpsc::{Receiver, Sender, channel},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 /// Voxels along each edge of a patch.
@@ -56,29 +56,50 @@ impl Observer for OnDemand {
     }
 }
 
+/// Training on a thread of its own, which ends with this.
+struct Training {
+    go: Option<Sender<()>>,
+    done: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Training {
+    fn new(recompute: bool) -> Self {
+        let (go, told) = channel();
+        let (done, finished) = channel();
+        let thread = thread::spawn(move || {
+            let mut observer = OnDemand { go: told, done };
+            let voxels = Array3::from_shape_fn([EDGE; 3], |(z, y, x)| ((z * 7 + y * 5 + x * 3) % 101) as f32);
+            let volumes = [VolumeView::isotropic("patch", voxels.view())];
+            let config = TrainConfig { batch: 1, steps: u64::MAX, recompute, ..TrainConfig::paper() };
+            if observer.go.recv().is_ok() {
+                train(&volumes, &[], &config, &mut observer).expect("training runs");
+            }
+        });
+        Training { go: Some(go), done: finished, thread: Some(thread) }
+    }
+
+    fn step(&self) -> Result<()> {
+        self.go.as_ref().ok_or("training has ended")?.send(())?;
+        Ok(self.done.recv()?)
+    }
+}
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        self.go = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("training does not panic");
+        }
+    }
+}
+
 fn training(recompute: bool) -> Result<Round> {
-    let (go, told) = channel();
-    let (done, finished) = channel();
-    thread::spawn(move || {
-        let mut observer = OnDemand { go: told, done };
-        let voxels = Array3::from_shape_fn([EDGE; 3], |(z, y, x)| ((z * 7 + y * 5 + x * 3) % 101) as f32);
-        let volumes = [VolumeView::isotropic("patch", voxels.view())];
-        let config = TrainConfig { batch: 1, steps: u64::MAX, recompute, ..TrainConfig::paper() };
-        if observer.go.recv().is_ok() {
-            train(&volumes, &[], &config, &mut observer).expect("training runs");
-        }
-    });
-    let mut first = true;
+    let training = Training::new(recompute);
+    // The first step makes the network and fills the caches.
+    training.step()?;
     Ok(Box::new(move |watch| {
-        let step = || -> Result<()> {
-            go.send(())?;
-            Ok(finished.recv()?)
-        };
-        // The first step makes the network and fills the caches.
-        if std::mem::take(&mut first) {
-            step()?;
-        }
-        watch.time(step)?;
+        watch.time(|| training.step())?;
         Ok(vec![])
     }))
 }
