@@ -3,7 +3,9 @@
 use crate::{
     Buffer, CpuBuffer, DType, Error, Real, Result, Shape, Tensor,
     cuda::{Cuda, CudaBuffer},
+    storage::PIECE,
 };
+use rayon::prelude::*;
 use std::{borrow::Cow, sync::Arc};
 
 /// A computation of one tensor from `N` tensors, with a method for each kind of device.
@@ -44,7 +46,7 @@ pub trait Kernel<const N: usize>: Clone + Send + 'static {
         recording: bool,
     ) -> Result<Self::Aux> {
         if let Some(first) = inputs.first_mut().filter(|first| Self::IN_PLACE && first.len() == out.len()) {
-            out.copy_from_slice(first);
+            out.par_chunks_mut(PIECE).zip(first.par_chunks(PIECE)).for_each(|(o, x)| o.copy_from_slice(x));
             *first = &[];
         }
         self.cpu_in_place(shapes, inputs, out, recording)

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::{DType, Device, Element, Error, Result, cuda::CudaBuffer, dtype::dispatch, memory::Bytes};
 
 /// How many numbers one thread takes at a time: large enough to hide the hand-over, small enough for a cache.
-const PIECE: usize = 1 << 15;
+pub(crate) const PIECE: usize = 1 << 15;
 
 /// Numbers of one type in host memory, aligned to 64 bytes.
 pub struct CpuBuffer {

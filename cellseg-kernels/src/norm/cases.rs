@@ -15,3 +15,11 @@ pub const CASES: &[(&[usize], usize)] = &[
 
 /// The largest relative l2 error in single precision, values and gradients.
 pub const TOLERANCE: f64 = 5e-6;
+
+/// The inputs `[n, .., c]` and groups that benches run: WNet3D's levels at 64^3 and the first of its small form.
+pub const LAYERS: &[([usize; 5], usize)] = &[
+    ([1, 64, 64, 64, 64], 4),
+    ([1, 32, 32, 32, 128], 4),
+    ([1, 16, 16, 16, 256], 4),
+    ([1, 64, 64, 64, 16], 4),
+];

@@ -39,6 +39,10 @@ pub(super) struct Found {
 /// The sums of a piece for each channel: of the gradient, and of its product with the distance from the mean.
 type Sums = [Vec<f64>; 2];
 
+/// The mean and the factors `a`, `b` and `s` of the second pass, `dx = g * a + (x - mean) * b + s`, for each number of a
+/// wide row.
+type Factors<T> = [Vec<T>; 4];
+
 impl Gradient {
     /// The first pass. Where activation and dropout come last, `grad` becomes the gradient of what went into them.
     fn sums<T: Real>(
@@ -85,7 +89,7 @@ impl Gradient {
         &self,
         pieces: &Pieces,
         x: &[T],
-        coefficients: &[[Vec<T>; 4]],
+        coefficients: &[Factors<T>],
         grad: &mut [T],
     ) -> Result<()> {
         let (stage, masks) = (self.norm.stage(), self.computed.masks()?);
@@ -103,15 +107,14 @@ impl Gradient {
         Ok(())
     }
 
-    /// The sums over all voxels and samples that are the gradients of the scale and the shift, and the factors of the
-    /// second pass for each number of a wide row: `dx = g * a + (x - mean) * b + s`.
+    /// The sums over all voxels and samples that are the gradients of the scale and the shift, and each sample's factors.
     fn reduce<T: Real>(
         &self,
         pieces: &Pieces,
         gamma: &[T],
         coefficients: Vec<[Vec<T>; 3]>,
         parts: &[Sums],
-    ) -> Result<([Vec<f64>; 2], Vec<[Vec<T>; 4]>)> {
+    ) -> Result<(Sums, Vec<Factors<T>>)> {
         let (c, groups) = (pieces.channels, self.norm.groups);
         let width = c / groups;
         let count = (pieces.rows * width) as f64;

@@ -98,26 +98,23 @@ impl<T: Real, F: Terms<K>, const K: usize> Columns<'_, T, F, K> {
     /// The sums of at most `VECTORS` vectors of columns.
     #[inline(always)]
     fn columns<L: Lanes<Elem = T>>(&self, columns: Range<usize>) -> [[L; VECTORS]; 2] {
-        let (w, zero) = (self.centres.len(), L::splat(T::zero()));
-        let centres = vectors::<L>(&self.centres[columns.clone()]);
+        let (w, zero, length) = (self.centres.len(), L::splat(T::zero()), self.inputs[0].len());
+        let centres: [L; VECTORS] = from_fn(
+            #[inline(always)]
+            |v| vector::<L, false>(&self.centres[columns.clone()], v),
+        );
+        let is_full = columns.len() == VECTORS * L::N;
         let mut sums = [[zero; VECTORS]; 2];
-        for block in (0..self.inputs[0].len()).step_by(BLOCK * w) {
-            let rows = self.inputs.map(|x| &x[block..x.len().min(block + BLOCK * w)]);
+        for block in (0..length).step_by(BLOCK * w) {
             let mut part = [[zero; VECTORS]; 2];
-            for at in (0..rows[0].len()).step_by(w) {
+            for at in (block..length.min(block + BLOCK * w)).step_by(w) {
                 // The last row may end within these columns, or before them.
-                let end = rows[0].len().min(at + columns.end);
-                let start = end.min(at + columns.start);
-                let x = rows.map(|x| vectors::<L>(&x[start..end]));
-                for v in 0..VECTORS {
-                    let present = (end - start).saturating_sub(v * L::N);
-                    if present == 0 {
-                        continue;
-                    }
-                    let terms = self.terms.of(x.map(|x| x[v]), centres[v]);
-                    for (part, term) in part.iter_mut().zip(terms) {
-                        part[v] = part[v] + first_of(term, present);
-                    }
+                let end = length.min(at + columns.end);
+                let row = end.min(at + columns.start)..end;
+                if is_full && row.len() == columns.len() {
+                    self.add::<L, true>(row, &centres, &mut part);
+                } else {
+                    self.add::<L, false>(row, &centres, &mut part);
                 }
             }
             for (sums, part) in sums.iter_mut().zip(part) {
@@ -128,15 +125,33 @@ impl<T: Real, F: Terms<K>, const K: usize> Columns<'_, T, F, K> {
         }
         sums
     }
+
+    /// Adds the terms of a part of a row, which is as long as there are vectors if it is `FULL`.
+    #[inline(always)]
+    fn add<L: Lanes<Elem = T>, const FULL: bool>(
+        &self,
+        row: Range<usize>,
+        centres: &[L; VECTORS],
+        part: &mut [[L; VECTORS]; 2],
+    ) {
+        for v in 0..VECTORS {
+            let mut x = [centres[v]; K];
+            for (x, input) in x.iter_mut().zip(self.inputs) {
+                *x = vector::<L, FULL>(&input[row.clone()], v);
+            }
+            let [a, b] = self.terms.of(x, centres[v]);
+            let count = row.len().saturating_sub(v * L::N);
+            let [a, b] = if FULL { [a, b] } else { [first_of(a, count), first_of(b, count)] };
+            part[0][v] = part[0][v] + a;
+            part[1][v] = part[1][v] + b;
+        }
+    }
 }
 
-/// At most `VECTORS` vectors of numbers; zeros where there are none.
+/// The `v`-th vector of a row; zeros where it has ended.
 #[inline(always)]
-fn vectors<L: Lanes>(x: &[L::Elem]) -> [L; VECTORS] {
-    from_fn(
-        #[inline(always)]
-        |v| L::from_slice(&x[x.len().min(v * L::N)..]),
-    )
+fn vector<L: Lanes, const FULL: bool>(x: &[L::Elem], v: usize) -> L {
+    if FULL { L::from_slice(&x[v * L::N..][..L::N]) } else { L::from_slice(&x[x.len().min(v * L::N)..]) }
 }
 
 /// The first lanes of a vector, and zeros: what stands beyond the end of a row is no term.

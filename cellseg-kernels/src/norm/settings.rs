@@ -42,7 +42,7 @@ impl Norm {
     pub(super) fn check(&self, op: &'static str, x: Shape) -> Result<()> {
         self.activation.check()?;
         self.dropout.map_or(Ok(()), |d| d.check(op))?;
-        if self.groups == 0 || x.channels() % self.groups != 0 {
+        if self.groups == 0 || !x.channels().is_multiple_of(self.groups) {
             return Err(Error::argument(
                 op,
                 format!("{} groups do not divide the {} channels of {x:?}", self.groups, x.channels()),

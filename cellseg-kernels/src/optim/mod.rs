@@ -1,8 +1,8 @@
 //! Optimisers: how parameters follow their gradients, by the formulas of PyTorch.
 //!
 //! An [`Optimizer`] is a [`Rule`], which holds the settings, and a [`State`] per parameter, found by the parameter's name.
-//! States can be taken out and put back, and training then goes on with the same bits. A step is one pass over each
-//! parameter, its gradient and its state, in place.
+//! States can be taken out and put back, and training then goes on with the same bits. A step is one pass over all
+//! parameters, their gradients and their states, in place: threads wait for each other at its end only.
 //!
 //! ```
 //! use cellseg_core::{Tape, Tensor};
@@ -33,12 +33,13 @@ pub use clip::{clip_norm, clip_value};
 pub use sgd::Sgd;
 
 use cellseg_core::{DType, Error, Real, Result, Tensor};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 const NAME: &str = "optimizer";
 
 /// How a parameter follows its gradient.
-pub trait Rule {
+pub trait Rule: Sync {
     /// The names, as in PyTorch's state dict, of the arrays that are kept for each parameter; they start as zeros.
     fn slots(&self) -> &'static [&'static str];
 
@@ -114,13 +115,27 @@ impl<R: Rule> Optimizer<R> {
             }
             self.check(name, parameter, gradient)?;
         }
-        for (name, parameter, gradient) in parameters {
-            match parameter.dtype() {
-                DType::F64 => self.update::<f64>(name, parameter, gradient)?,
-                _ => self.update::<f32>(name, parameter, gradient)?,
+        for (name, parameter, _) in &parameters {
+            if !self.states.contains_key(*name) {
+                let zeros = |_: &&str| match parameter.dtype() {
+                    DType::F64 => Tensor::full(0f64, parameter.shape().dims()),
+                    _ => Tensor::full(0f32, parameter.shape().dims()),
+                };
+                let slots = self.rule.slots().iter().map(zeros).collect::<Result<_>>()?;
+                self.states.insert((*name).to_string(), State { step: 0, slots });
             }
         }
-        Ok(())
+        let mut states: BTreeMap<&str, &mut State> =
+            self.states.iter_mut().map(|(name, state)| (name.as_str(), state)).collect();
+        let work: Vec<_> = parameters
+            .into_iter()
+            .filter_map(|(name, parameter, gradient)| Some((states.remove(name)?, parameter, gradient)))
+            .collect();
+        let rule = &self.rule;
+        work.into_par_iter().try_for_each(|(state, parameter, gradient)| match parameter.dtype() {
+            DType::F64 => state.update::<f64, R>(rule, parameter, gradient),
+            _ => state.update::<f32, R>(rule, parameter, gradient),
+        })
     }
 
     fn check(&self, name: &str, parameter: &Tensor, gradient: &Tensor) -> Result<()> {
@@ -153,21 +168,22 @@ impl<R: Rule> Optimizer<R> {
         }
         expected.iter().zip(&state.slots).try_for_each(|(slot, t)| alike(slot, t))
     }
+}
 
-    fn update<T: Real>(&mut self, name: &str, parameter: &mut Tensor, gradient: &Tensor) -> Result<()> {
-        if !self.states.contains_key(name) {
-            let zeros = || Tensor::full(T::zero(), parameter.shape().dims());
-            let slots = self.rule.slots().iter().map(|_| zeros()).collect::<Result<_>>()?;
-            self.states.insert(name.to_string(), State { step: 0, slots });
-        }
-        let Some(state) = self.states.get_mut(name) else { return Ok(()) };
-        self.rule.update(
-            state.step + 1,
+impl State {
+    fn update<T: Real, R: Rule>(
+        &mut self,
+        rule: &R,
+        parameter: &mut Tensor,
+        gradient: &Tensor,
+    ) -> Result<()> {
+        rule.update(
+            self.step + 1,
             parameter.as_mut_slice::<T>()?,
-            &mut state.slots,
+            &mut self.slots,
             gradient.as_slice::<T>()?,
         )?;
-        state.step += 1;
+        self.step += 1;
         Ok(())
     }
 }

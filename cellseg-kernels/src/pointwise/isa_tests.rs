@@ -4,10 +4,11 @@
 
 use super::*;
 use crate::{
-    dropout::dropout,
+    dropout::{Dropout, dropout},
     loss::bce_with_logits,
-    norm::{group_norm, layer_norm},
+    norm::{Norm, Order, group_norm, layer_norm, norm},
     pool::max_pool3d,
+    resample::{Interpolation, resize},
     simd::Isa,
     softmax::softmax,
 };
@@ -42,12 +43,18 @@ fn prints_its_bits() -> Result<()> {
     let (gamma, beta) = (single(&[17], 3)?, single(&[17], 4)?);
     let short = single(&[500, 3], 5)?;
     type Row<'a> = (&'a [&'a Tensor], fn(&[Tensor]) -> Result<Tensor>);
-    let table: [Row<'_>; 10] = [
+    let table: [Row<'_>; 12] = [
         (&[&x], |v| elu(&v[0], 1.5)),
         (&[&x], |v| gelu(&v[0])),
         (&[&x], |v| sigmoid(&v[0])),
         (&[&x], |v| dropout(&v[0], 0.3, 5)),
         (&[&x, &gamma, &beta], |v| group_norm(&v[0], &v[1], &v[2], 17, 1e-5)),
+        (&[&x, &gamma, &beta], |v| {
+            let dropout = Some(Dropout { p: 0.3, key: 5 });
+            let (activation, order) = (Activation::Elu(1.5), Order::NormLast);
+            norm(&v[0], &v[1], &v[2], None, &Norm { activation, dropout, order, ..Norm::groups(17) })
+        }),
+        (&[&x], |v| resize(&v[0], [9, 5, 23], Interpolation::Trilinear { align_corners: false })),
         (&[&x, &gamma, &beta], |v| layer_norm(&v[0], &v[1], &v[2], 1e-5)),
         (&[&x], |v| softmax(&v[0])),
         (&[&short], |v| softmax(&v[0])),

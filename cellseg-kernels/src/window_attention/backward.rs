@@ -170,17 +170,17 @@ impl<T: Real> Backward<'_, T> {
             let mut sums = products::<L, MR, NV>(queries, d, dim, keys);
             add_bias(&mut sums, bias, head.regions(first, j * width));
             for p in 0..MR {
-                for v in 0..NV {
-                    let e = exp_lanes(sums[p][v] - L::splat(logarithms[p]));
+                for (v, score) in sums[p].iter().enumerate() {
+                    let e = exp_lanes(*score - L::splat(logarithms[p]));
                     e.write(&mut probabilities[(p * NV + v) * L::N..][..L::N]);
                 }
             }
             let sums = products::<L, MR, NV>(grads, d, dim, values);
             for p in 0..MR {
-                for v in 0..NV {
+                for (v, sum) in sums[p].iter().enumerate() {
                     let at = (p * NV + v) * L::N;
                     let e = L::from_slice(&probabilities[at..][..L::N]);
-                    (e * (sums[p][v] - L::splat(means[p]))).write(&mut of_scores[at..][..L::N]);
+                    (e * (*sum - L::splat(means[p]))).write(&mut of_scores[at..][..L::N]);
                 }
             }
         }
@@ -196,12 +196,12 @@ impl<T: Real> Backward<'_, T> {
         let Head { layout, packing, head, scale, .. } = self.head;
         let (d, s) = (packing.padded_dim, &mut *self.scratch);
         let sums = mix::<L, MR, NV, ND>(&s.of_scores, &s.keys[1], d, at);
-        for p in 0..MR.min(layout.tokens - first) {
+        for (p, sums) in sums.iter().enumerate().take(layout.tokens - first) {
             let to = layout.at(Part::Query, head, first + p);
-            for v in 0..ND {
+            for (v, sum) in sums.iter().enumerate() {
                 let from = at + v * L::N;
                 let count = L::N.min(layout.dim - from);
-                (sums[p][v] * L::splat(scale)).write(&mut self.of_qkv[to + from..][..count]);
+                (*sum * L::splat(scale)).write(&mut self.of_qkv[to + from..][..count]);
             }
         }
         let rows = first * d..(first + MR) * d;

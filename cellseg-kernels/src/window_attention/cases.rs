@@ -41,7 +41,8 @@ impl Case {
     }
 }
 
-/// One token, primes, dimensions below, at and above a vector, windows cut off, more tokens than a tile has columns.
+/// One token, primes, dimensions below, at and above a vector, windows cut off, more tokens than a tile has columns, and as
+/// many as Swin has.
 pub const CASES: &[Case] = &[
     case(1, 1, 1, [1, 1, 1], 1),
     case(2, 3, 5, [2, 2, 2], 8),
@@ -49,6 +50,7 @@ pub const CASES: &[Case] = &[
     case(2, 1, 16, [3, 3, 3], 23),
     case(1, 2, 33, [2, 3, 5], 30),
     case(2, 2, 20, [4, 4, 3], 41),
+    case(1, 1, 16, [7; 3], 343),
 ];
 
 /// The stages of SwinUNETR at 64^3 with 48 channels, and heads of other sizes.

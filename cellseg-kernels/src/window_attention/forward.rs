@@ -5,7 +5,7 @@
 
 use super::{
     layout::{Layout, Packing, Part, one_by_one, side_by_side, tile},
-    tile::{add_bias, mix, products},
+    tile::{RegionsOfTile, add_bias, mix, products},
 };
 use crate::{
     pointwise::exponential::exp_lanes,
@@ -39,7 +39,11 @@ impl<'a, T: Real> Head<'a, T> {
 
     /// The regions of the rows from `row` on and of the columns from `column` on.
     #[inline(always)]
-    pub(super) fn regions<const MR: usize>(&self, row: usize, column: usize) -> Option<([T; MR], &'a [T])> {
+    pub(super) fn regions<const MR: usize>(
+        &self,
+        row: usize,
+        column: usize,
+    ) -> Option<RegionsOfTile<'a, T, MR>> {
         self.regions
             .map(|regions| (from_fn(|p| regions[(row + p).min(regions.len() - 1)]), &regions[column..]))
     }
@@ -132,12 +136,12 @@ fn vectors<L: Lanes, const MR: usize, const NV: usize, const ND: usize>(
 ) {
     let layout = head.layout;
     let sums = mix::<L, MR, NV, ND>(&scratch.scores, &scratch.values, head.packing.padded_dim, at);
-    for p in 0..MR.min(layout.tokens - first) {
+    for (p, sums) in sums.iter().enumerate().take(layout.tokens - first) {
         let to = layout.output_at(head.head, first + p);
-        for v in 0..ND {
+        for (v, sum) in sums.iter().enumerate() {
             let from = at + v * L::N;
             let count = L::N.min(layout.dim - from);
-            (sums[p][v] * L::splat(factors[p])).write(&mut out[to + from..][..count]);
+            (*sum * L::splat(factors[p])).write(&mut out[to + from..][..count]);
         }
     }
 }

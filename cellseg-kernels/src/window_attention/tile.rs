@@ -2,6 +2,8 @@
 //!
 //! Arrays are made with `from_fn` and indexed by plain loops, which the compiler unrolls, so that they stay in registers.
 
+#![allow(clippy::needless_range_loop, reason = "iterators leave the arrays of a tile in memory")]
+
 use crate::simd::Lanes;
 use cellseg_core::Element;
 use std::array::from_fn;
@@ -124,12 +126,15 @@ fn vectors<L: Lanes, const ND: usize>(row: &[L::Elem], at: usize) -> [L; ND] {
     )
 }
 
+/// The regions of a tile's rows and of its columns.
+pub(super) type RegionsOfTile<'a, T, const MR: usize> = ([T; MR], &'a [T]);
+
 /// What is added to the scores of a tile: the bias, `[MR, NV * N]`, and a penalty between regions.
 #[inline(always)]
 pub(super) fn add_bias<L: Lanes, const MR: usize, const NV: usize>(
     scores: &mut [[L; NV]; MR],
     bias: &[L::Elem],
-    regions: Option<([L::Elem; MR], &[L::Elem])>,
+    regions: Option<RegionsOfTile<'_, L::Elem, MR>>,
 ) {
     for p in 0..MR {
         for v in 0..NV {
