@@ -75,18 +75,27 @@ def pointwise(what, dtype):
         "dropout": lambda x: F.dropout(x, what["p"], True),
         "max_pool": lambda x: F.max_pool3d(x, 2),
         "softmax": lambda x: torch.softmax(x, 1),
+        "trilinear": lambda x: F.interpolate(x, scale_factor=2, mode="trilinear"),
     }
     return passes(what, x, functions[what["operation"]], grad)
 
 
-def chain(what, dtype):
-    """Group norm, ReLU and dropout, in the order of most networks or of WNet3D."""
+def norm(what, dtype):
+    """Group norm alone, or with ReLU and dropout in the order of most networks or of WNet3D."""
     x, grad = (channels_first(noise(what[name], seed).to(dtype)) for name, seed in (("x", 1), ("y", 3)))
     gamma, beta = (noise([x.shape[1]], seed).to(dtype) for seed in (4, 5))
-    norm = lambda x: F.group_norm(x, what["groups"], gamma, beta)
+    alone = lambda x: F.group_norm(x, what["groups"], gamma, beta)
     rest = lambda x: F.dropout(F.relu(x), what["p"], True)
-    both = (lambda x: rest(norm(x))) if what["order"] == "norm first" else (lambda x: norm(rest(x)))
-    return passes(what, x, both, grad)
+    orders = {"norm first": lambda x: rest(alone(x)), "norm last": lambda x: alone(rest(x)), "alone": alone}
+    return passes(what, x, orders[what["order"]], grad)
+
+
+def adam(what, dtype):
+    """PyTorch's own fused step."""
+    parameters = [noise([what["numbers"]], 1).requires_grad_() for _ in range(what["parameters"])]
+    for p in parameters:
+        p.grad = noise([what["numbers"]], 2)
+    return torch.optim.Adam(parameters, fused=True).step, None
 
 
 def window_attention(what, dtype):
@@ -207,17 +216,19 @@ def wnet3d(what, dtype):
 BUILDERS = {
     "conv3d": convolution,
     "conv_transpose3d": convolution,
-    "chain": chain,
+    "norm": norm,
     "relu": pointwise,
     "dropout": pointwise,
     "max_pool": pointwise,
     "softmax": pointwise,
+    "trilinear": pointwise,
+    "adam": adam,
     "window_attention": window_attention,
     "soft_ncuts": soft_ncuts,
     "wnet3d": wnet3d,
 }
 # Whose results are a matter of chance, of how many numbers there are, or of another formula.
-NOT_CHECKED = ("chain", "dropout", "soft_ncuts", "wnet3d")
+NOT_CHECKED = ("norm", "dropout", "adam", "soft_ncuts", "wnet3d")
 
 
 def call(what, dtype=torch.float32):
