@@ -20,7 +20,7 @@ const FEW: usize = 8;
 const MANY: usize = 1 << 16;
 
 /// A list holds the neighbours within so many radii of a ball of the component's volume for each seed voxel.
-const REACH: f64 = 5.0;
+const REACH: f64 = 4.0;
 
 /// A list holds at most so many neighbours.
 const LONGEST: usize = 96;
@@ -87,7 +87,7 @@ impl Rivals {
         let share = size as f64 * self.sides.iter().product::<f64>() / seeds.len() as f64;
         let reach = REACH * (share * 0.75 / std::f64::consts::PI).cbrt();
         let complete = reach * reach;
-        let planes = (reach / self.sides[0]) as u32 + 1;
+        let [planes, rows] = [self.sides[0], self.sides[1]].map(|side| (reach / side) as u32 + 1);
         let of_seed = |seed: &SeedVoxel| {
             let from = seeds.partition_point(|other| other.z + planes < seed.z);
             let to = seeds.partition_point(|other| other.z <= seed.z + planes);
@@ -95,6 +95,7 @@ impl Rivals {
             let mut list: Vec<(f64, u32)> = seeds[from..to]
                 .iter()
                 .zip(places)
+                .filter(|(other, _)| other.y.abs_diff(seed.y) <= rows)
                 .map(|(other, place)| (self.squared_distance(seed, other), place))
                 .filter(|(distance, _)| *distance <= complete)
                 .collect();

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod instances;
+mod masks;
+mod more_scores;
 mod real_volumes;
 mod scores;
 mod tables;

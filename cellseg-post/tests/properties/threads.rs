@@ -1,6 +1,7 @@
 use cellseg_post::{
-    InstanceOptions, Labels, Method, Spacing, WatershedSeeds, distance_transform, gaussian, instances, otsu,
-    regions,
+    Connectivity, Counted, InstanceOptions, Labels, Method, Overlaps, Spacing, WatershedSeeds,
+    components_of_ids, contacts, distance_transform, fill_holes, gaussian, instances, li, multi_otsu, otsu,
+    persistent_peaks, regions, seed_volume, surface_areas, watershed,
 };
 use ndarray::Array3;
 
@@ -41,10 +42,30 @@ fn results_have_the_same_bits_on_any_number_of_threads() {
         let table = format!("{:?}", regions(labels[0].ids(), Some(map.view()), spacing).unwrap());
         (labels, blurred, threshold.to_bits(), distance, table)
     };
-    let one = on_threads(1, everything);
+    let more = || {
+        let mask = map.mapv(|value| value > 0.3);
+        let peaks = persistent_peaks(map.view(), mask.view(), 0.02, Connectivity::TwentySix).unwrap();
+        let seeds = seed_volume(&peaks, [36, 70, 75]).unwrap();
+        let flooded =
+            watershed(map.mapv(|value| -value).view(), seeds.view(), mask.view(), Connectivity::Six).unwrap();
+        let pieces = components_of_ids(flooded.view(), Connectivity::Eighteen).unwrap();
+        let areas: Vec<(u32, u64)> = surface_areas(flooded.view(), spacing)
+            .into_iter()
+            .map(|(id, area)| (id, area.to_bits()))
+            .collect();
+        let touching = format!("{:?}", contacts(flooded.view(), spacing));
+        let scores =
+            Overlaps::count(seeds.view(), flooded.view()).unwrap().variation_of_information(Counted::All);
+        let thresholds = (li(map.view()).unwrap().to_bits(), multi_otsu(map.view(), 3).unwrap());
+        let holes = fill_holes(mask.mapv(|inside| !inside).view()).unwrap();
+        (format!("{peaks:?}"), pieces, areas, touching, format!("{scores:?}"), thresholds, holes)
+    };
+    let (one, one_more) = (on_threads(1, everything), on_threads(1, more));
     assert!(one.0[0].count() > 20, "there are balls to tell apart");
+    assert!(one_more.1.count() > 20 && one_more.3.len() > 20, "they touch");
     for threads in [2, 7] {
         assert!(one == on_threads(threads, everything), "{threads} threads");
+        assert!(one_more == on_threads(threads, more), "{threads} threads");
     }
 }
 
