@@ -67,7 +67,7 @@ impl BodyRuns {
     }
 
     /// The numbers of all components.
-    pub(crate) fn all(&self) -> Range<u32> {
+    fn all(&self) -> Range<u32> {
         1..self.first.len() as u32
     }
 
@@ -77,8 +77,17 @@ impl BodyRuns {
         &self.runs[self.first[at] as usize..self.first[at + 1] as usize]
     }
 
+    /// The components that are worked on in place, and those that are copied into boxes of their own.
+    ///
+    /// A box may have a sixteenth of the volume's voxels, so that a thread's copy costs less than a byte a voxel.
+    pub(crate) fn large_and_small(&self) -> (Vec<u32>, Vec<u32>) {
+        const CHEAP: usize = 1 << 21;
+        let most = (self.grid.len() / 16).max(CHEAP);
+        self.all().partition(|&body| self.box_len(body) > most)
+    }
+
     /// The number of voxels of the smallest box that holds a component, its rim included.
-    pub(crate) fn box_len(&self, body: u32) -> usize {
+    fn box_len(&self, body: u32) -> usize {
         BoxGrid::around(self.grid, self.of(body)).len()
     }
 }

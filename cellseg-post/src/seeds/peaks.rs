@@ -52,8 +52,7 @@ pub fn persistent_peaks(
     let heights = raster(&height);
     all_finite(grid, &heights)?;
     let bodies = BodyRuns::new(Bodies::of_mask(grid, &raster(&mask), connectivity)?);
-    let (large, small): (Vec<u32>, Vec<u32>) =
-        bodies.all().partition(|&body| bodies.box_len(body) > LARGEST_BOX);
+    let (large, small) = bodies.large_and_small();
     let found: Vec<Vec<Peak>> = small
         .par_chunks(64)
         .map_init(
@@ -77,9 +76,6 @@ pub fn persistent_peaks(
     peaks.sort_by(|a, b| b.height.total_cmp(&a.height).then(a.position.cmp(&b.position)));
     Ok(peaks)
 }
-
-/// The box around a component may have so many voxels to be copied and climbed apart; larger ones are climbed in place.
-const LARGEST_BOX: usize = 1 << 21;
 
 fn stands_out(peak: &Peak, h: f32) -> bool {
     // A persistence of 0 is a second voxel of a flat summit, not a peak.

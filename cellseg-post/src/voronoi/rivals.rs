@@ -2,7 +2,7 @@
 //!
 //! If a run's voxels are at most r from seed h, any seed that is nearer to one of them is at most 2 r from h. Each seed
 //! voxel knows its neighbours by rising distance, and the owner of the voxel in the row before is a good h, so a run looks
-//! at a handful of seeds. Where a component has too many seed voxels for such lists, or a run lies too far from all, the
+//! at a handful of seeds. Where h is far, a walk over neighbours leads to a nearer one. Where a component has too many seed voxels for such lists, or a run lies too far from all, the
 //! rows of seed voxels within r are searched.
 
 use rayon::prelude::*;
@@ -148,7 +148,15 @@ impl Rivals {
     fn find_near(&self, body: u32, hint: usize, at: (u32, u32, Run), near: &mut Vec<Near>) {
         near.clear();
         let range = self.of(body);
-        let mut bound = self.approach(hint, at).furthest;
+        let lists = &self.neighbours[body as usize - 1];
+        let listed = |hint: usize| lists.get(hint - range.start);
+        // A hair more than 2 r, for the rounding of roots.
+        let twice = |bound: f64| 4.0 * bound * (1.0 + 1e-9);
+        let known = |hint: usize, bound: f64| listed(hint).is_some_and(|list| twice(bound) < list.complete);
+        let (mut hint, mut bound) = (hint, self.approach(hint, at).furthest);
+        if !lists.is_empty() && !known(hint, bound) {
+            (hint, bound) = self.descend(lists, range.start, hint, at);
+        }
         let mut consider = |place: usize, bound: &mut f64| {
             let approach = self.approach(place, at);
             if approach.nearest <= *bound {
@@ -156,12 +164,10 @@ impl Rivals {
                 near.push(approach);
             }
         };
-        let listed = self.neighbours[body as usize - 1].get(hint - range.start);
-        // A hair more than 2 r, for the rounding of roots.
-        let twice = 4.0 * bound * (1.0 + 1e-9);
         if range.len() <= FEW {
             range.for_each(|place| consider(place, &mut bound));
-        } else if let Some(neighbours) = listed.filter(|neighbours| twice < neighbours.complete) {
+        } else if let Some(neighbours) = listed(hint).filter(|list| twice(bound) < list.complete) {
+            let twice = twice(bound);
             for &(_, place) in neighbours.list.iter().take_while(|(distance, _)| *distance <= twice) {
                 consider(place as usize, &mut bound);
             }
@@ -170,6 +176,24 @@ impl Rivals {
         }
         near.retain(|approach| approach.nearest <= bound);
         near.sort_unstable_by_key(|approach| approach.place);
+    }
+
+    /// Walks from seed to seed, each time to the listed neighbour nearest to the run, while that comes nearer; returns the
+    /// last one and how far the run's voxels are from it at most, squared.
+    fn descend(&self, lists: &[Neighbours], first: usize, hint: usize, at: (u32, u32, Run)) -> (usize, f64) {
+        let mut best = (hint, self.approach(hint, at).furthest);
+        loop {
+            let here = best;
+            for &(_, place) in &lists[here.0 - first].list {
+                let furthest = self.approach(place as usize, at).furthest;
+                if furthest < best.1 {
+                    best = (place as usize, furthest);
+                }
+            }
+            if best.0 == here.0 {
+                return best;
+            }
+        }
     }
 
     /// Considers all seed voxels whose planes and rows are within the root of `bound`.

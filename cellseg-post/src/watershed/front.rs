@@ -131,6 +131,13 @@ impl Queue<'_> {
         }
     }
 
+    /// A voxel that will be taken soon, if it is easily known.
+    #[inline]
+    pub(super) fn upcoming(&self) -> Option<u32> {
+        let list = self.front.slices.get(self.current)?;
+        Some(list.first).filter(|&first| first != END)
+    }
+
     /// Moves the current slice from its list into the heap; a voxel's level is its height, or `floor` if that is higher.
     fn heap_up(&mut self, floor: f32) {
         let list = std::mem::replace(&mut self.front.slices[self.current], EMPTY);

@@ -19,7 +19,7 @@ use crate::bodies::{BodyRun, BodyRuns};
 use crate::components::Bodies;
 use crate::disjoint::Disjoint;
 use crate::grid::{Around, Grid, Neighbourhood, all_finite, raster, same_shape};
-use crate::memory::zeros;
+use crate::memory::{prefetch, zeros};
 use crate::{Connectivity, Error};
 use basin::Basin;
 use front::Front;
@@ -108,14 +108,23 @@ struct Map<'a> {
     inside: &'a [bool],
 }
 
-/// The box around a component may have so many voxels to be copied and flooded apart; larger ones are flooded in place.
-const LARGEST_BOX: usize = 1 << 21;
+impl Map<'_> {
+    /// Asks for what the flood of a voxel that is likely to be next will look at: levels leap through the volume.
+    fn fetch_around(&self, ids: &[u32], index: usize) {
+        let (row, plane) = (self.grid.nx as isize, self.grid.plane() as isize);
+        for step in [0, -row, row, -plane, plane] {
+            let place = index.wrapping_add_signed(step);
+            prefetch(ids, place);
+            prefetch(self.inside, place);
+            prefetch(self.heights, place);
+        }
+    }
+}
 
 /// Floods each component of the mask.
 fn by_components(map: &Map, connectivity: Connectivity, ids: &mut [u32]) -> Result<(), Error> {
     let bodies = BodyRuns::new(Bodies::of_mask(map.grid, map.inside, connectivity)?);
-    let (large, small): (Vec<u32>, Vec<u32>) =
-        bodies.all().partition(|&body| bodies.box_len(body) > LARGEST_BOX);
+    let (large, small) = bodies.large_and_small();
     let out = Disjoint::new(ids);
     small.par_iter().with_max_len(256).for_each_init(
         || Basin::new(connectivity),
@@ -178,6 +187,9 @@ fn in_place(
         queue.push(index as u32, map.heights[index]);
     }
     while let Some((index, level)) = queue.pop() {
+        if let Some(next) = queue.upcoming() {
+            map.fetch_around(ids, next as usize);
+        }
         let id = ids[index as usize];
         hood.each(index as usize, |other| {
             if map.inside[other] && ids[other] == 0 {

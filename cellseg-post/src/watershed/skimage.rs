@@ -40,7 +40,7 @@ fn label_entering(map: &Map, hood: &Neighbourhood, ids: &mut [u32]) {
         let level = entry >> 32;
         let index = voxels[entry as u32 as usize] as usize;
         for &next in heap.next() {
-            fetch_around(map, ids, voxels[next as u32 as usize] as usize);
+            map.fetch_around(ids, voxels[next as u32 as usize] as usize);
         }
         let id = ids[index];
         hood.each(index, |other| {
@@ -51,17 +51,6 @@ fn label_entering(map: &Map, hood: &Neighbourhood, ids: &mut [u32]) {
                 voxels.push(other as u32);
             }
         });
-    }
-}
-
-/// Asks for what the flood of the voxel that is likely to be next will look at: levels leap through the volume.
-fn fetch_around(map: &Map, ids: &[u32], index: usize) {
-    let (row, plane) = (map.grid.nx as isize, map.grid.plane() as isize);
-    for step in [0, -row, row, -plane, plane] {
-        let place = index.wrapping_add_signed(step);
-        prefetch(ids, place);
-        prefetch(map.inside, place);
-        prefetch(map.heights, place);
     }
 }
 
