@@ -1,5 +1,6 @@
 //! From a probability map to instances in one call.
 
+mod mutex;
 mod size;
 mod split;
 mod voronoi_otsu;
@@ -7,6 +8,7 @@ mod voronoi_otsu;
 use ndarray::{Array3, ArrayView3};
 use serde::{Deserialize, Serialize};
 
+pub use mutex::{Bond, Offset, mutex_watershed};
 pub use size::typical_diameter;
 pub use split::split_touching;
 pub use voronoi_otsu::{VoronoiOtsu, voronoi_otsu};
