@@ -10,9 +10,9 @@
 //! | foreground | [`otsu`], [`robust_otsu`], [`multi_otsu`], [`li`], [`triangle`], [`percentiles`], [`histogram`], [`mask_above`], [`mask_above_local`], [`hysteresis`] |
 //! | morphology | [`fill_holes`], [`dilate`], [`erode`], [`open`], [`close`] |
 //! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`typical_diameter`] |
-//! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi`], [`mutex_watershed`] |
+//! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`] |
 //! | out of core | [`components_in_blocks`], [`instances_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
-//! | distances | [`distance_transform`], [`squared_distance_transform`], [`nearest_seed`] |
+//! | distances | [`distance_transform`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
 //! | measurements | [`regions`], [`surface_areas`], [`contacts`], [`region_table`], [`cellseg3d_table`] |
 //! | scores | [`Overlaps`], [`Matching`], [`match_slices`], [`match_centroids`], [`SurfaceDistances`], [`bootstrap_interval`], [`dice`], [`foreground_iou`] |
 //!
@@ -70,13 +70,13 @@ mod wide;
 
 pub use blocks::{LabelStore, MapSource, components_in_blocks, instances_in_blocks};
 pub use components::{components, components_of_ids};
-pub use distance::{distance_transform, nearest_seed, squared_distance_transform};
+pub use distance::{distance_transform, nearest_seed, signed_distance_transform, squared_distance_transform};
 pub use error::Error;
 pub use gaussian::{TRUNCATE, difference_of_gaussians, gaussian, laplacian_of_gaussian};
 pub use grid::Connectivity;
 pub use instances::{
-    Bond, InstanceOptions, Method, Offset, VoronoiOtsu, WatershedSeeds, instances, mutex_watershed,
-    split_touching, typical_diameter, voronoi_otsu,
+    Bond, InstanceOptions, Method, Offset, VoronoiOtsu, WatershedSeeds, instances, merge_weak_borders,
+    mutex_watershed, split_touching, typical_diameter, voronoi_otsu,
 };
 pub use labels::{Labels, Relabelled, relabel_sequential};
 pub use median::median;

@@ -37,6 +37,17 @@ pub fn squared_distance_transform(mask: ArrayView3<bool>, spacing: Spacing) -> A
     transform(mask, spacing, |squared| squared)
 }
 
+/// The distance in micrometres of each voxel (z, y, x) to the nearest one on the other side of the mask's border: above 0
+/// inside, below 0 outside.
+///
+/// Infinite, with the side's sign, where the other side has no voxel.
+pub fn signed_distance_transform(mask: ArrayView3<bool>, spacing: Spacing) -> Array3<f32> {
+    let mut signed = distance_transform(mask, spacing);
+    let outside = mask.mapv(|inside| !inside);
+    signed -= &distance_transform(outside.view(), spacing);
+    signed
+}
+
 /// The squared distances, changed by `finish` when they are written for the last time.
 fn transform(mask: ArrayView3<bool>, spacing: Spacing, finish: impl Fn(f32) -> f32 + Sync) -> Array3<f32> {
     let grid = Grid::of(&mask);

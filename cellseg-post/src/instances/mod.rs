@@ -1,5 +1,6 @@
 //! From a probability map to instances in one call.
 
+mod merge;
 mod mutex;
 mod size;
 mod split;
@@ -8,6 +9,7 @@ mod voronoi_otsu;
 use ndarray::{Array3, ArrayView3};
 use serde::{Deserialize, Serialize};
 
+pub use merge::merge_weak_borders;
 pub use mutex::{Bond, Offset, mutex_watershed};
 pub use size::typical_diameter;
 pub use split::split_touching;

@@ -1,4 +1,6 @@
-use cellseg_post::{Connectivity, Spacing, components, distance_transform, nearest_seed, voronoi};
+use cellseg_post::{
+    Connectivity, Spacing, components, distance_transform, nearest_seed, signed_distance_transform, voronoi,
+};
 use ndarray::{Array3, Zip};
 use proptest::prelude::*;
 
@@ -18,6 +20,16 @@ proptest! {
         for (voxel, &ours) in distance.indexed_iter() {
             let exact = if mask[voxel] { nearest_background(&mask, voxel, spacing).sqrt() } else { 0.0 };
             prop_assert!(f64::from(ours) == exact || (f64::from(ours) / exact - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn signed_distances_are_those_of_the_two_sides(mask in mask(0.5, 7), spacing in spacing()) {
+        let signed = signed_distance_transform(mask.view(), spacing);
+        let inside = distance_transform(mask.view(), spacing);
+        let outside = distance_transform(mask.mapv(|inside| !inside).view(), spacing);
+        for (voxel, &distance) in signed.indexed_iter() {
+            prop_assert_eq!(distance, if mask[voxel] { inside[voxel] } else { -outside[voxel] });
         }
     }
 
