@@ -40,8 +40,7 @@ pub(super) struct Queue<'a> {
     front: &'a mut Front,
     heights: &'a [f32],
     next: &'a mut [u32],
-    lowest: f32,
-    slices_per_height: f32,
+    cut: Cut,
     current: usize,
     /// How many voxels came to the heap.
     arrivals: u32,
@@ -49,8 +48,35 @@ pub(super) struct Queue<'a> {
     heaped: bool,
 }
 
+/// How heights are cut into slices.
+enum Cut {
+    /// Into slices of one height each.
+    Evenly { lowest: f32, slices_per_height: f32 },
+    /// Into slices of about as many voxels each. For the upper half of a height's key the first slice of the heights that
+    /// have it, and how many they have.
+    ByShare(Vec<(u32, u32)>),
+}
+
+impl Cut {
+    #[inline]
+    fn slice(&self, level: f32) -> usize {
+        match self {
+            // The cast turns the NaN of a flat landscape (0 times infinity) into slice 0.
+            Self::Evenly { lowest, slices_per_height } => ((level - lowest) * slices_per_height) as usize,
+            Self::ByShare(table) => {
+                let key = key(level);
+                let (first, slices) = table[(key >> 16) as usize];
+                first as usize + ((u64::from(key & 0xffff) * u64::from(slices)) >> 16) as usize
+            }
+        }
+    }
+}
+
+/// A slice of a large flood has about so many voxels: few enough for a small heap, and one number and a half a voxel.
+const SHARE: u64 = 16;
+
 impl Front {
-    /// An empty queue over the voxels of `values`, which number places in `heights` and `next`.
+    /// An empty queue over the few voxels of `values`, which number places in `heights` and `next`.
     pub(super) fn over<'a>(
         &'a mut self,
         heights: &'a [f32],
@@ -63,20 +89,43 @@ impl Front {
             count += 1;
         }
         let slices = count.next_power_of_two().min(MOST_SLICES);
+        let cut = Cut::Evenly { lowest, slices_per_height: slices as f32 / (highest - lowest) };
+        self.queue(heights, next, cut, slices)
+    }
+
+    /// The same for many voxels, whose heights may be crowded in a small part of their range.
+    pub(super) fn over_many<'a>(
+        &'a mut self,
+        heights: &'a [f32],
+        next: &'a mut [u32],
+        values: impl Iterator<Item = f32>,
+    ) -> Queue<'a> {
+        let mut counts = vec![0u64; 1 << 16];
+        values.for_each(|value| counts[(key(value) >> 16) as usize] += 1);
+        let mut slices = 0u32;
+        let table = counts
+            .iter()
+            .map(|&count| {
+                // Fewer than 2^32 voxels have fewer slices.
+                let own = count.div_ceil(SHARE) as u32;
+                slices += own;
+                (slices - own, own)
+            })
+            .collect();
+        self.queue(heights, next, Cut::ByShare(table), slices as usize)
+    }
+
+    fn queue<'a>(
+        &'a mut self,
+        heights: &'a [f32],
+        next: &'a mut [u32],
+        cut: Cut,
+        slices: usize,
+    ) -> Queue<'a> {
         self.slices.clear();
-        self.slices.resize(slices, EMPTY);
+        self.slices.resize(slices.max(1), EMPTY);
         self.heap.clear();
-        let slices_per_height = slices as f32 / (highest - lowest);
-        Queue {
-            front: self,
-            heights,
-            next,
-            lowest,
-            slices_per_height,
-            current: 0,
-            arrivals: 0,
-            heaped: false,
-        }
+        Queue { front: self, heights, next, cut, current: 0, arrivals: 0, heaped: false }
     }
 }
 
@@ -84,9 +133,7 @@ impl Queue<'_> {
     /// Adds a voxel; `level` must not be below that of the voxel taken last.
     #[inline]
     pub(super) fn push(&mut self, voxel: u32, level: f32) {
-        // The cast turns the NaN of a flat landscape (0 times infinity) into slice 0.
-        let slice = ((level - self.lowest) * self.slices_per_height) as usize;
-        let slice = slice.min(self.front.slices.len() - 1).max(self.current);
+        let slice = self.cut.slice(level).min(self.front.slices.len() - 1).max(self.current);
         if slice == self.current && self.heaped {
             self.push_to_heap(voxel, level);
             return;
@@ -134,6 +181,9 @@ impl Queue<'_> {
     /// A voxel that will be taken soon, if it is easily known.
     #[inline]
     pub(super) fn upcoming(&self) -> Option<u32> {
+        if self.heaped {
+            return self.front.heap.peek().map(|Reverse((_, voxel))| *voxel);
+        }
         let list = self.front.slices.get(self.current)?;
         Some(list.first).filter(|&first| first != END)
     }

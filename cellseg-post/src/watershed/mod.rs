@@ -182,7 +182,7 @@ fn in_place(
     let mut front = Front::default();
     let values = voxels.clone().map(|index| map.heights[index]);
     let next = next.as_slice_mut().expect("zeros are made in raster order");
-    let mut queue = front.over(map.heights, next, values);
+    let mut queue = front.over_many(map.heights, next, values);
     for index in voxels.filter(|&index| ids[index] != 0) {
         queue.push(index as u32, map.heights[index]);
     }
