@@ -117,6 +117,7 @@ pub const CASES: &[Case] = &[
 /// Layers of the networks, and a few with other kernels, for timing: the first ones are those that the project's goals name.
 pub const LAYERS: &[Case] = &[
     cube(64, [64, 64]),
+    cube(64, [128, 64]),
     cube(64, [16, 16]),
     cube(32, [32, 32]),
     cube(64, [1, 16]),

@@ -177,13 +177,24 @@ impl Kernel<2> for WeightGradient {
                 algorithm::weight_gradient(&problem(outputs, inputs), precision, grad, x, &mut taps)?;
                 let size = (inputs * outputs).max(1);
                 out.par_chunks_mut(size).zip(taps.par_chunks(size)).for_each(|(out, tap)| {
-                    for (i, out) in out.chunks_exact_mut(outputs).enumerate() {
-                        out.iter_mut().zip(tap[i..].iter().step_by(inputs)).for_each(|(o, x)| *o = *x);
-                    }
+                    transpose(tap, inputs, out, outputs);
                 });
             }
         }
         Ok(())
+    }
+}
+
+/// The transposed matrix of `from`, which has rows of `width` numbers, as rows of `height`.
+///
+/// Columns are taken a cache line at a time: one by one, each number would come with a line of its own.
+fn transpose<T: Copy>(from: &[T], width: usize, to: &mut [T], height: usize) {
+    const COLUMNS: usize = 16;
+    for (i, to) in to.chunks_mut((COLUMNS * height).max(1)).enumerate() {
+        for (j, from) in from.chunks_exact(width).enumerate() {
+            let from = from[i * COLUMNS..].iter();
+            from.zip(to.iter_mut().skip(j).step_by(height)).for_each(|(from, to)| *to = *from);
+        }
     }
 }
 
