@@ -16,12 +16,18 @@ import subprocess
 import sys
 import tempfile
 
-from race import ROOT, build
+from build import ROOT, build
 
 RECORD = os.path.join(ROOT, "benches", "instructions.json")
 TOLERANCE = 0.03
 # Texts of names: each picks cases that valgrind runs within seconds.
-CASES = ["conv3d 64->64 3x3x3 /1,1,1 at 16x16x16"]
+CASES = [
+    "conv3d 64->64 3x3x3 /1,1,1 at 16x16x16",
+    "conv3d 256->256 1x1x1",
+    "conv_transpose3d 64->32",
+    "dropout, 256 channels at 16x16x16",
+    "soft_ncuts approximate",
+]
 
 
 def instructions(binary, index, calls):

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from build import build
 
 
 def arguments():
@@ -32,13 +32,6 @@ def arguments():
     parser.add_argument("--binary", help="the bench `race`, built already")
     parser.add_argument("--json", help="a file to write the numbers to")
     return parser.parse_args()
-
-
-def build():
-    command = ["cargo", "bench", "--bench", "race", "--no-run", "--message-format=json"]
-    lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    found = [json.loads(line) for line in lines if line.startswith("{")]
-    return next(m["executable"] for m in found if m.get("target", {}).get("name") == "race" and m.get("executable"))
 
 
 class Ours:

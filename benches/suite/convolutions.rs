@@ -107,7 +107,11 @@ pub(crate) fn cases() -> Vec<Case> {
         padding: case.settings.padding,
         flops: case.flops(),
         computation: |layer, x, w| {
-            let settings = conv_transpose3d::ConvTranspose3d { stride: layer.stride, padding: layer.padding };
+            let settings = conv_transpose3d::ConvTranspose3d {
+                stride: layer.stride,
+                padding: layer.padding,
+                ..Default::default()
+            };
             conv_transpose3d(x, w, None, &settings)
         },
     });

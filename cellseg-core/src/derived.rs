@@ -31,9 +31,11 @@ impl Derived {
         if let Some(found) = self.find(&wanted) {
             return Ok(found);
         }
-        // Without the lock, so that building may use threads that wait for it. Another may have built the same by now:
-        // then one of the two is dropped with its last user.
+        // Without the lock, so that building may use threads that wait for it. Another may have built the same by now.
         let built = Arc::new(build()?);
+        if let Some(found) = self.find(&wanted) {
+            return Ok(found);
+        }
         let mut values = self.values();
         if values.len() >= MOST {
             values.remove(0);

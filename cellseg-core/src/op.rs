@@ -45,11 +45,16 @@ pub trait Kernel<const N: usize>: Clone + Send + 'static {
         out: &mut [T],
         recording: bool,
     ) -> Result<Self::Aux> {
-        if let Some(first) = inputs.first_mut().filter(|first| Self::IN_PLACE && first.len() == out.len()) {
-            out.par_chunks_mut(PIECE).zip(first.par_chunks(PIECE)).for_each(|(o, x)| o.copy_from_slice(x));
-            *first = &[];
+        match inputs.first_mut() {
+            Some(first) if Self::IN_PLACE_UNRECORDED && first.len() == out.len() => {
+                out.par_chunks_mut(PIECE)
+                    .zip(first.par_chunks(PIECE))
+                    .for_each(|(o, x)| o.copy_from_slice(x));
+                *first = &[];
+                self.cpu_in_place(shapes, inputs, out, recording)
+            }
+            _ => Err(Error::argument(Self::NAME, "this operation does not work in place")),
         }
-        self.cpu_in_place(shapes, inputs, out, recording)
     }
 
     /// The same where `data` holds the first input before and the output after; `inputs[0]` is empty. Called only where
@@ -122,9 +127,9 @@ pub fn apply<'a, const N: usize, O: Op<N>>(op: O, inputs: [Cow<'a, Tensor>; N]) 
         y.set_recording(None, wants_gradient);
         return Ok(y);
     };
-    if !wants_gradient {
+    if !wants_gradient || tape.discards() {
         let (mut y, _) = compute(&op, inputs, false)?;
-        y.set_recording(Some(tape), false);
+        y.set_recording(Some(tape), wants_gradient);
         return Ok(y);
     }
     let ids = std::array::from_fn::<_, N, _>(|i| inputs[i].id());

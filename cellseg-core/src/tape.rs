@@ -23,12 +23,26 @@ type Backward = Box<dyn FnOnce(Tensor) -> Result<Vec<(Id, Tensor)>> + Send>;
 
 /// The operations since recording began, in order. Clones are the same tape.
 #[derive(Clone, Default)]
-pub struct Tape(Arc<Mutex<Vec<(Id, Backward)>>>);
+pub struct Tape {
+    records: Arc<Mutex<Vec<(Id, Backward)>>>,
+    discards: bool,
+}
 
 impl Tape {
     /// An empty tape.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A tape that keeps nothing: what is computed on it is computed again later, on another one, for its gradient. So an
+    /// operation can tell this from inference.
+    fn discarding() -> Self {
+        Tape { discards: true, ..Self::default() }
+    }
+
+    /// Whether nothing is kept.
+    pub(crate) fn discards(&self) -> bool {
+        self.discards
     }
 
     /// How many operations are recorded.
@@ -43,12 +57,12 @@ impl Tape {
 
     /// Whether `other` is this tape.
     pub fn is(&self, other: &Tape) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.records, &other.records)
     }
 
     fn records(&self) -> std::sync::MutexGuard<'_, Vec<(Id, Backward)>> {
         // A push or a pop cannot be left half done, so a poisoned lock is still good.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn record(
@@ -56,7 +70,9 @@ impl Tape {
         out: Id,
         backward: impl FnOnce(Tensor) -> Result<Vec<(Id, Tensor)>> + Send + 'static,
     ) {
-        self.records().push((out, Box::new(backward)));
+        if !self.discards {
+            self.records().push((out, Box::new(backward)));
+        }
     }
 
     /// The gradients of the single number `loss` with respect to all trainable tensors that it was computed from.
@@ -149,7 +165,7 @@ where
 {
     let Some(tape) = x.tape().cloned() else { return block(x) };
     let kept = x.off_tape();
-    let mut y = block(&kept)?;
+    let mut y = block(&kept.on(&Tape::discarding()))?;
     if y.wants_gradient() {
         tape.record(y.id(), move |grad| {
             let inner = Tape::new();

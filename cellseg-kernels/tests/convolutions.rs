@@ -60,6 +60,6 @@ fn conv3d_and_its_gradients_are_those_of_pytorch() {
 #[test]
 fn conv_transpose3d_and_its_gradients_are_those_of_pytorch() {
     agrees("conv_transpose3d", |[x, w, b], stride, padding| {
-        conv_transpose3d(x, w, Some(b), &ConvTranspose3d { stride, padding })
+        conv_transpose3d(x, w, Some(b), &ConvTranspose3d { stride, padding, ..Default::default() })
     });
 }

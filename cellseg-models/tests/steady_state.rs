@@ -1,4 +1,4 @@
-//! Memory of training and inference once their first rounds are over.
+//! Tensor memory of training and inference once their first rounds are over.
 
 use cellseg_core::{Tensor, memory};
 use cellseg_models::{
@@ -21,7 +21,7 @@ impl Observer for Fresh {
 
 // One test: the counter is that of the process.
 #[test]
-fn neither_training_nor_inference_asks_the_system_for_memory_once_it_runs() {
+fn neither_training_nor_inference_asks_the_system_for_tensor_memory_once_it_runs() {
     // With more threads it is a matter of timing how much scratch is in use at once.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {

@@ -19,8 +19,8 @@ enum Algorithm {
 }
 
 impl Algorithm {
-    /// The fastest algorithm that a precision allows: a function of the problem alone, so that neither the machine's
-    /// threads nor its instructions change how sums are put together.
+    /// The fastest algorithm that a precision allows: a function of the problem alone: neither the machine's
+    /// threads nor its instructions decide whether and how Winograd's algorithm is used.
     fn of(problem: &Problem, precision: Precision) -> Self {
         match winograd::fastest(problem) {
             Some(m) if precision == Precision::Fast => Algorithm::Winograd(m),

@@ -12,6 +12,9 @@ use crate::{pointwise::Activation, scratch::Scratch, simd::Isa};
 use cellseg_core::{Error, Kernel, Real, Result, Shape, Tensor, run};
 use rayon::prelude::*;
 
+/// The most voxels of an axis, padding included: so that places in a row are far from overflowing.
+pub(crate) const MOST_EXTENT: usize = i32::MAX as usize;
+
 /// How an operation links the voxels of its input with those of its output, through the taps of a kernel
 /// `[kd, kh, kw, in, out]`.
 #[derive(Debug, Clone, Copy)]

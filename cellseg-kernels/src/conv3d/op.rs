@@ -4,7 +4,7 @@ use super::{
     Conv3d,
     algorithm::{self, Kept},
     geometry::{Axis, Direction},
-    links::{Links, extents},
+    links::{Links, MOST_EXTENT, extents},
 };
 use crate::pointwise::{Activation, chunks};
 use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, run};
@@ -21,8 +21,9 @@ pub(super) struct Forward {
 impl Forward {
     /// The convolution of `x` with `w`.
     ///
-    /// Transformed weights are kept with the kernel's numbers, unless this is a step of training: there they would be used
-    /// once or twice before the numbers change, and take several times the kernel's memory meanwhile.
+    /// Transformed weights are kept with the kernel's numbers, unless this is a step of training, computed again later or
+    /// not: there they would be used once or twice before the numbers change, and take several times the kernel's memory
+    /// meanwhile.
     pub(super) fn new(settings: Conv3d, x: &Tensor, w: &Tensor) -> Result<Self> {
         let kept = if w.wants_gradient() && x.tape().is_some() {
             None
@@ -41,19 +42,20 @@ pub(super) fn links(settings: &Conv3d, x: Shape, w: Shape) -> Result<Links> {
     for (i, axis) in axes.iter_mut().enumerate() {
         let (fine, kernel) = (volumes[i + 1], kernel[i]);
         let (stride, padding) = (settings.stride[i], settings.padding[i]);
-        let padded =
-            padding.checked_mul(2).and_then(|p| p.checked_add(fine)).filter(|&p| p < isize::MAX as usize);
+        let padded = padding.checked_mul(2).and_then(|p| p.checked_add(fine)).filter(|&p| p <= MOST_EXTENT);
         let room = padded.and_then(|p| p.checked_sub(kernel));
         let Some(room) = room.filter(|_| stride > 0 && kernel > 0 && fine > 0) else {
             return Err(Error::argument(
                 NAME,
                 format!(
                     "a kernel {w:?} with stride {:?} and padding {:?} does not fit volumes {x:?}; strides and extents \
-                     start at 1, and a kernel is at most as large as the padded volume",
+                     start at 1, a kernel is at most as large as the padded volume, and that at most {MOST_EXTENT}",
                     settings.stride, settings.padding
                 ),
             ));
         };
+        // A stride beyond the volume leaves one output, as one of the volume's extent does.
+        let stride = stride.min(room + 1);
         *axis = Axis { fine, coarse: room / stride + 1, kernel, stride, padding };
     }
     Ok(Links { axes, direction: Direction::ToCoarse, precision: settings.precision })

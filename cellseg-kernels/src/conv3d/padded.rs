@@ -12,7 +12,7 @@ use crate::scratch::Scratch;
 use cellseg_core::{Real, Result};
 use rayon::prelude::*;
 
-/// The most input channels for which rows are copied: the copy costs a thousandth of the products' time, and memory.
+/// The most input channels for which rows are copied, which takes memory.
 const MOST_CHANNELS: usize = 16;
 
 /// Voxels that outputs of the axis read before its first input and after its last one.
@@ -33,10 +33,11 @@ pub(super) fn padded<T: Real>(problem: &Problem, x: &[T]) -> Result<Option<(Prob
     let [d, h, w] = problem.axes;
     let channels = problem.input_channels;
     let [before, after] = margins(&w, problem.direction);
-    if channels > MOST_CHANNELS || channels == 0 || before + after == 0 {
+    let row = w.inputs(problem.direction);
+    // Margins much wider than the row itself would cost more than they save.
+    if channels > MOST_CHANNELS || channels == 0 || before + after == 0 || before + after > row + w.kernel {
         return Ok(None);
     }
-    let row = w.inputs(problem.direction);
     let wide = row + before + after;
     let w = match problem.direction {
         Direction::ToCoarse => Axis { fine: wide, padding: w.padding - before, ..w },

@@ -135,25 +135,79 @@ fn an_activation_is_applied_to_the_sums() {
 
 #[test]
 fn the_number_of_threads_does_not_change_a_bit() {
-    // Several parts of the weight gradient, several blocks of channels, several groups of taps.
+    // Several parts of the weight gradient, several blocks of channels, several groups of taps; few channels in, and out.
+    for (size, [inputs, outputs], precision) in [
+        ([2, 7, 9, 13], [70, 150], Precision::Strict),
+        ([2, 7, 9, 13], [70, 150], Precision::Fast),
+        ([1, 9, 11, 40], [1, 40], Precision::Fast),
+        ([1, 9, 11, 40], [64, 1], Precision::Fast),
+    ] {
+        let [n, d, h, w] = size;
+        let (x, w, b) = (
+            tensor::<f32>(&[n, d, h, w, inputs], 1),
+            tensor::<f32>(&[3, 3, 3, inputs, outputs], 2),
+            tensor::<f32>(&[outputs], 3),
+        );
+        let all = |threads| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                let tape = Tape::new();
+                let inputs = [&x, &w, &b].map(|t| t.clone().trainable().on(&tape));
+                let settings = Conv3d { activation: Activation::Relu, precision, ..Conv3d::same(3) };
+                let y = conv3d(&inputs[0], &inputs[1], Some(&inputs[2]), &settings).unwrap();
+                let grads = tape.backward_from(&y, y.detached()).unwrap();
+                let grads = inputs.iter().map(|t| grads.get(t).unwrap().to_vec::<f32>().unwrap());
+                std::iter::once(y.to_vec::<f32>().unwrap()).chain(grads).collect::<Vec<_>>()
+            })
+        };
+        let one = all(1);
+        assert!(one == all(2) && one == all(3), "{inputs} -> {outputs}, {precision:?}");
+    }
+}
+
+#[test]
+fn winograds_sums_go_through_bias_and_activation_as_the_direct_ones_do() {
+    // Rows, columns and planes that fill no whole tile, channels that fill no whole vector.
     let (x, w, b) = (
-        tensor::<f32>(&[2, 7, 9, 13, 70], 1),
-        tensor::<f32>(&[3, 3, 3, 70, 150], 2),
-        tensor::<f32>(&[150], 3),
+        tensor::<f32>(&[1, 11, 13, 10, 36], 1),
+        tensor::<f32>(&[3, 3, 3, 36, 44], 2),
+        tensor::<f32>(&[44], 3),
     );
-    let all = |threads| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let tape = Tape::new();
-            let inputs = [&x, &w, &b].map(|t| t.clone().trainable().on(&tape));
-            let settings = Conv3d { activation: Activation::Relu, ..Conv3d::same(3) };
-            let y = conv3d(&inputs[0], &inputs[1], Some(&inputs[2]), &settings).unwrap();
-            let grads = tape.backward_from(&y, y.detached()).unwrap();
-            let grads = inputs.iter().map(|t| grads.get(t).unwrap().to_vec::<f32>().unwrap());
-            std::iter::once(y.to_vec::<f32>().unwrap()).chain(grads).collect::<Vec<_>>()
-        })
+    let run = |activation, precision| {
+        let settings = Conv3d { activation, precision, ..Conv3d::same(3) };
+        wide(&conv3d(&x, &w, Some(&b), &settings).unwrap())
     };
-    let one = all(1);
-    assert!(one == all(2) && one == all(3));
+    assert!(run(Activation::None, Precision::Fast) != run(Activation::None, Precision::Strict));
+    for activation in [Activation::Relu, Activation::LeakyRelu(0.2), Activation::Elu(1.0), Activation::Gelu] {
+        let [fast, strict] = [Precision::Fast, Precision::Strict].map(|p| run(activation, p));
+        assert!(relative_l2(&fast, &strict) < 1e-5, "{activation:?}");
+    }
+}
+
+#[test]
+fn one_voxel_that_is_not_a_number_spoils_no_more_than_the_tiles_that_read_it() {
+    let mut x = tensor::<f32>(&[1, 16, 16, 16, 32], 1);
+    let middle = ((8 * 16 + 8) * 16 + 8) * 32;
+    x.as_mut_slice::<f32>().unwrap()[middle] = f32::NAN;
+    let w = tensor::<f32>(&[3, 3, 3, 32, 32], 2);
+    let y = conv3d(&x, &w, None, &Conv3d { activation: Activation::Relu, ..Conv3d::same(3) }).unwrap();
+    let y = y.to_vec::<f32>().unwrap();
+    let spoilt = y.chunks_exact(32).filter(|voxel| voxel[0].is_nan()).count();
+    assert!((27..=512).contains(&spoilt), "{spoilt}");
+}
+
+#[test]
+fn padding_and_strides_far_beyond_the_volume_are_computed_or_refused() {
+    let x = tensor::<f32>(&[1, 1, 1, 1, 8], 1);
+    let w = tensor::<f32>(&[1, 1, 1, 8, 8], 2);
+    let far = Conv3d { padding: [0, 0, 1 << 61], stride: [1, 1, (1 << 59) + 128], ..Conv3d::default() };
+    assert!(conv3d(&x, &w, None, &far).unwrap_err().to_string().contains("does not fit"));
+    // The middle output alone reads the voxel.
+    let wide = Conv3d { padding: [0, 0, 1_000_000], stride: [1, 1, 1_000_000], ..Conv3d::default() };
+    let y = conv3d(&x, &w, None, &wide).unwrap().to_vec::<f32>().unwrap();
+    let alone = conv3d(&x, &w, None, &Conv3d::default()).unwrap().to_vec::<f32>().unwrap();
+    assert_eq!((&y[..8], &y[8..16], &y[16..]), (&[0.0; 8][..], &alone[..], &[0.0; 8][..]));
+    let most = Conv3d { stride: [usize::MAX; 3], padding: [1; 3], ..Conv3d::default() };
+    assert_eq!(conv3d(&x, &w, None, &most).unwrap().to_vec::<f32>().unwrap(), [0.0; 8]);
 }
 
 #[test]
@@ -167,13 +221,15 @@ fn what_is_not_a_number_is_not_hidden_by_relu() {
 
 #[test]
 fn an_empty_batch_has_an_empty_output_and_a_zero_weight_gradient() {
-    let tape = Tape::new();
-    let x = Tensor::full(1.0f32, &[0, 3, 3, 3, 2]).unwrap();
-    let w = Tensor::full(1.0f32, &[3, 3, 3, 2, 4]).unwrap().trainable();
-    let y = conv3d(&x.on(&tape), &w, None, &Conv3d::same(3)).unwrap();
-    assert_eq!(y.shape().dims(), [0, 3, 3, 3, 4]);
-    let grads = tape.backward_from(&y, y.detached()).unwrap();
-    assert!(grads.get(&w).unwrap().to_vec::<f32>().unwrap().iter().all(|&g| g == 0.0));
+    for (kernel, outputs) in [(3, 4), (1, 2), (1, 140)] {
+        let tape = Tape::new();
+        let x = Tensor::full(1.0f32, &[0, 3, 3, 3, 8]).unwrap();
+        let w = Tensor::full(1.0f32, &[kernel, kernel, kernel, 8, outputs]).unwrap().trainable();
+        let y = conv3d(&x.on(&tape), &w, None, &Conv3d::same(kernel)).unwrap();
+        assert_eq!(y.shape().dims(), [0, 3, 3, 3, outputs]);
+        let grads = tape.backward_from(&y, y.detached()).unwrap();
+        assert!(grads.get(&w).unwrap().to_vec::<f32>().unwrap().iter().all(|&g| g == 0.0));
+    }
 }
 
 #[test]

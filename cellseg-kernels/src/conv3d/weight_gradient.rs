@@ -202,7 +202,10 @@ pub(crate) fn weight_gradient<T: Real>(
     g: &[T],
     out: &mut [T],
 ) -> Result<()> {
-    if out.is_empty() {
+    if x.is_empty() || g.is_empty() {
+        out.fill(T::zero());
+    }
+    if x.is_empty() || g.is_empty() || out.is_empty() {
         return Ok(());
     }
     let plan = Plan::new(&problem.flat().unwrap_or(*problem), isa.lanes::<T>());
@@ -386,6 +389,9 @@ impl<T: Real> Routine<T> for Task<'_, T> {
 fn pack<T: Real>(x: &[T], channels: usize, block: Range<usize>, first: isize, out: &mut [T]) {
     let voxels = out.len() / block.len();
     let before = ((-first).max(0) as usize).min(voxels);
+    if before == voxels {
+        return out.fill(T::zero());
+    }
     let begin = (first + before as isize) as usize;
     let inside = (x.len() / channels).saturating_sub(begin).min(voxels - before);
     let (zeros, out) = out.split_at_mut(before * block.len());

@@ -1,7 +1,7 @@
 //! The shapes that tests, gradient checks and benches of the transposed convolution run.
 
 use super::ConvTranspose3d;
-use crate::conv3d;
+use crate::conv3d::{self, Precision};
 
 pub use crate::conv3d::cases::TOLERANCE;
 
@@ -22,7 +22,7 @@ const fn case(
         input_channels,
         output_channels,
         kernel,
-        settings: ConvTranspose3d { stride, padding },
+        settings: ConvTranspose3d { stride, padding, precision: Precision::Fast },
     }
 }
 
@@ -33,7 +33,7 @@ const fn doubling(size: usize, channels: [usize; 2]) -> Case {
 impl Case {
     /// The shape of the output, `[n, d, h, w, c]`.
     pub fn y(&self) -> [usize; 5] {
-        let ConvTranspose3d { stride, padding } = self.settings;
+        let ConvTranspose3d { stride, padding, .. } = self.settings;
         let [d, h, w] =
             std::array::from_fn(|i| (self.size[i] - 1) * stride[i] + self.kernel[i] - 2 * padding[i]);
         [self.batch, d, h, w, self.output_channels]

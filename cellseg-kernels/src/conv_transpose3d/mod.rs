@@ -10,6 +10,7 @@ mod op;
 #[cfg(test)]
 mod tests;
 
+use crate::conv3d::Precision;
 use cellseg_core::{Result, Tensor, apply};
 
 /// The settings of a transposed convolution.
@@ -19,12 +20,14 @@ pub struct ConvTranspose3d {
     pub stride: [usize; 3],
     /// Voxels that are cut off both ends of the output, per axis.
     pub padding: [usize; 3],
+    /// What may be traded for speed.
+    pub precision: Precision,
 }
 
 impl Default for ConvTranspose3d {
-    /// Stride 1, nothing cut off.
+    /// Stride 1, nothing cut off, the default precision.
     fn default() -> Self {
-        ConvTranspose3d { stride: [1; 3], padding: [0; 3] }
+        ConvTranspose3d { stride: [1; 3], padding: [0; 3], precision: Precision::default() }
     }
 }
 

@@ -3,9 +3,8 @@
 use super::ConvTranspose3d;
 use crate::{
     conv3d::{
-        Precision,
         geometry::{Axis, Direction},
-        links::{Links, extents},
+        links::{Links, MOST_EXTENT, extents},
     },
     pointwise::Activation,
 };
@@ -25,9 +24,12 @@ fn links(settings: &ConvTranspose3d, x: Shape, w: Shape) -> Result<Links> {
         let (coarse, kernel) = (volumes[i + 1], kernel[i]);
         let (stride, padding) = (settings.stride[i], settings.padding[i]);
         let reach = coarse.checked_sub(1).and_then(|n| n.checked_mul(stride)?.checked_add(kernel));
+        let reach = reach.filter(|&r| r <= MOST_EXTENT);
         let fine = reach.and_then(|r| r.checked_sub(padding.checked_mul(2)?));
         match fine {
-            Some(fine) if fine > 0 && fine < isize::MAX as usize && stride > 0 && kernel > 0 => {
+            Some(fine) if fine > 0 && stride > 0 && kernel > 0 => {
+                // The stride of a single voxel leads nowhere.
+                let stride = if coarse == 1 { 1 } else { stride };
                 *axis = Axis { fine, coarse, kernel, stride, padding };
             }
             _ => {
@@ -35,14 +37,15 @@ fn links(settings: &ConvTranspose3d, x: Shape, w: Shape) -> Result<Links> {
                     NAME,
                     format!(
                         "volumes {x:?} and a kernel {w:?} with stride {:?} and padding {:?} leave no output; strides \
-                         and extents start at 1, and twice the padding is less than what it is cut from",
+                         and extents start at 1, twice the padding is less than what it is cut from, and that is at \
+                         most {MOST_EXTENT}",
                         settings.stride, settings.padding
                     ),
                 ));
             }
         }
     }
-    Ok(Links { axes, direction: Direction::ToFine, precision: Precision::default() })
+    Ok(Links { axes, direction: Direction::ToFine, precision: settings.precision })
 }
 
 impl<const N: usize> Kernel<N> for Forward {

@@ -24,7 +24,7 @@ fn it_computes_the_definition_and_its_gradients() {
                 let (mut gx, mut gw) = (vec![0.0; x.len()], vec![0.0; w.len()]);
                 // The products of the convolution from `y` to `x`, whose kernel has inputs and outputs swapped.
                 let [kd, kh, kw, inputs, outputs] = case.w();
-                let ConvTranspose3d { stride, padding } = case.settings;
+                let ConvTranspose3d { stride, padding, .. } = case.settings;
                 let settings = Conv3d { stride, padding, ..Conv3d::default() };
                 each_product(
                     case.y(),

@@ -12,7 +12,8 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    /// The taps of an axis of `to` places from one of `from` places, by the formulas of PyTorch's `interpolate`.
+    /// The taps of an axis of `to` places from one of `from` places, by the formulas of PyTorch's `interpolate`; nearest
+    /// places are found in whole numbers, where PyTorch's `float` can miss them by one.
     pub(super) fn new(from: usize, to: usize, interpolation: Interpolation) -> Self {
         let last = from.saturating_sub(1);
         let place = |i: usize| -> Vec<(usize, f64)> {

@@ -3,8 +3,8 @@
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
-/// Has the cache line at `p`, which may lie anywhere, fetched into the first-level cache; does nothing on machines without
-/// such an instruction.
+/// Has the cache line at `p`, which may lie anywhere, fetched into the first-level cache; does nothing on other
+/// machines than x86-64.
 #[inline(always)]
 pub(crate) fn prefetch<T>(p: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]

@@ -5,9 +5,6 @@ use crate::simd::Lanes;
 use cellseg_core::Real;
 use rayon::prelude::*;
 
-/// The score of a column that is none, which leaves nothing of it.
-const NONE: f64 = -1e30;
-
 /// A table of biases, `[differences, heads]`, of a window.
 ///
 /// Its rows are lines of the `2w - 1` differences along `x`. Between the lines of tokens `(z, y)` and `(z', y')` that is
@@ -63,7 +60,7 @@ impl Table {
         all.par_chunks_mut(packing.all_scores()).enumerate().for_each(|(head, packed)| {
             let table = table.map(|table| self.of_head(table, layout.heads, head));
             let mut row = vec![T::zero(); packing.padded_columns];
-            row[layout.tokens..].fill(T::of(NONE));
+            row[layout.tokens..].fill(T::min_value());
             for (i, packed) in packed.chunks_exact_mut(packing.scores()).enumerate() {
                 for r in 0..packing.rows {
                     let token = i * packing.rows + r;

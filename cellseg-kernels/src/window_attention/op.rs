@@ -46,6 +46,15 @@ impl WindowAttention {
 
     fn check(&self, shapes: &[Shape]) -> Result<Layout> {
         let layout = self.layout(shapes[0])?;
+        let differences =
+            self.window.iter().try_fold(1usize, |n, &w| n.checked_mul(w.checked_mul(2)?.checked_sub(1)?));
+        if differences.is_none_or(|n| n > isize::MAX as usize / size_of::<f64>()) {
+            let why = format!(
+                "a window {:?} (d, h, w): its extents start at 1, and its table must fit memory",
+                self.window
+            );
+            return Err(Error::argument(NAME, why));
+        }
         let table = Table::new(self.window);
         if let Some(shape) = shapes.get(1) {
             if shape.dims() != [table.len(), self.heads] {

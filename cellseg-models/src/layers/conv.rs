@@ -69,7 +69,7 @@ impl ConvTranspose3d {
     /// # Errors
     /// Those of [`conv_transpose3d()`].
     pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
-        let settings = conv_transpose3d::ConvTranspose3d { stride: [2; 3], padding: [0; 3] };
+        let settings = conv_transpose3d::ConvTranspose3d::upsampling(2);
         conv_transpose3d(x, self.weight.tensor(), Some(self.bias.tensor()), &settings)
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! All of them are twice: convolution, ReLU, dropout, group normalisation. The normalisation comes last, so that what a
 //! block puts out may be negative. All but the convolution is one operation, which keeps the convolution's output for the
-//! gradient and overwrites it in inference; in the convolution a ReLU would save nothing and keep the output once more. Where the original splits a convolution into one of 3^3 and one of 1^3 voxels there is
-//! nothing in between.
+//! gradient and overwrites it in inference. (A ReLU within the convolution would keep its output a second time.) Where the
+//! original splits a convolution into one of 3^3 and one of 1^3 voxels there is nothing in between.
 
 use super::{config::GROUPS, pass::Pass};
 use crate::{

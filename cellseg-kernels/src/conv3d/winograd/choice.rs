@@ -2,7 +2,7 @@
 //!
 //! Estimated times are compared, in units of a multiplication and addition of the direct kernels. The constants were fitted
 //! to times of single layers from 4 to 512 channels and 4^3 to 64^3 voxels on a Zen 5 core, with every kind of tiles and
-//! with the direct kernels (`CELLSEG_PRECISION=strict cargo bench --bench conv3d`): no layer that was tried is slower with
+//! with the direct kernels (`CELLSEG_PRECISION=strict cargo bench --bench operations`): no layer that was tried is slower with
 //! what is chosen than with the direct kernels. Numbers of threads and instructions play no part, so that they do not change
 //! how sums are put together.
 

@@ -9,12 +9,13 @@
 //! Tiles are worked on in blocks. Where a kernel has few values at the points, a block is as many tiles as the
 //! second-level cache holds, threads take blocks, and all values of the kernel pass by once per block. Where there are
 //! more than a third-level cache holds, that passing by would take longer than the products: then, and where there are few
-//! tiles, blocks are larger, and threads share each stage of a block. Each output is a sum in a fixed order either way, so that the result does not depend on the number of threads.
+//! tiles, blocks are larger, and threads share each stage of a block. Each output is a sum in a fixed order either way, so
+//! that the result does not depend on the number of threads.
 //!
 //! What the time goes to, for 64 channels at 64^3 on a Zen 5 core with AVX-512: of 47 ms, the products of the forward pass
 //! take 25, which is their floor (3.6 GFMA at 142 GFMA/s), the transform of the inputs 10, that of the outputs 5, gathering the
 //! inputs of a point the rest. Of 50 ms of the weight gradient, the products take 27; both transforms and the passing
-//! by of 3.5 MB of sums per block of tiles the rest. `benches/conv3d.rs` has the comparison with PyTorch.
+//! by of 3.5 MB of sums per block of tiles the rest. `benches/README.md` has the comparison with PyTorch.
 
 mod analysis;
 mod choice;
