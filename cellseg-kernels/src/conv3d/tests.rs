@@ -6,11 +6,11 @@ use super::{
     geometry::Direction,
     op,
     reference::each_product,
-    weight_gradient,
+    weight_gradient, winograd,
 };
 use crate::{pointwise::Activation, simd::Isa};
 use cellseg_core::{
-    Real, Shape, Tape, Tensor,
+    Error, Real, Shape, Tape, Tensor, checkpoint,
     testing::{check_gradients, noise, relative_l2, wide},
 };
 use std::sync::Arc;
@@ -285,6 +285,15 @@ fn transformed_weights_are_kept_until_the_kernel_changes_and_not_in_training() {
     let again = |w: &Tensor| conv3d(&x, w, None, &settings).unwrap().to_vec::<f32>().unwrap();
     let copy = |w: &Tensor| Tensor::from_slice(w.as_slice::<f32>().unwrap(), w.shape().dims()).unwrap();
     assert!(kept(&w, &x.on(&Tape::new())).is_none());
+    // Nor in the first of the two passes of a step that recomputes.
+    let block = |w: Tensor| move |x: &Tensor| conv3d(x, &w, None, &Conv3d::same(3));
+    checkpoint(&x.on(&Tape::new()), block(w.clone())).unwrap();
+    let built = std::cell::Cell::new(false);
+    let none = || {
+        built.set(true);
+        Err(Error::Gradient("nothing is kept"))
+    };
+    assert!(w.derived(|_: &winograd::Transformed<f32>| true, none).is_err() && built.get());
     let first = kept(&w, &x).unwrap();
     assert!(Arc::ptr_eq(&first, &kept(&w, &x).unwrap()));
     assert!(again(&w) == again(&copy(&w)));
