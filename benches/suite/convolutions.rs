@@ -82,38 +82,30 @@ impl Layer {
     }
 }
 
+/// The layer of a case of either operation's table, whose output, strides, padding and arithmetic are given.
+fn layer<S>(
+    operation: &'static str,
+    case: &conv3d::cases::Case<S>,
+    (y, stride, padding, flops): ([usize; 5], [usize; 3], [usize; 3], f64),
+    computation: Computation,
+) -> Layer {
+    Layer { operation, x: case.x(), w: case.w(), y, stride, padding, flops, computation }
+}
+
 /// Three cases for each layer of the operations' tables.
 pub(crate) fn cases() -> Vec<Case> {
-    let plain = conv3d::cases::LAYERS.iter().map(|case| Layer {
-        operation: "conv3d",
-        x: case.x(),
-        w: case.w(),
-        y: case.y(),
-        stride: case.settings.stride,
-        padding: case.settings.padding,
-        flops: case.flops(),
-        computation: |layer, x, w| {
-            let settings =
-                conv3d::Conv3d { stride: layer.stride, padding: layer.padding, ..Default::default() };
-            conv3d(x, w, None, &settings)
-        },
+    let plain = conv3d::cases::LAYERS.iter().map(|case| {
+        let shape = (case.y(), case.settings.stride, case.settings.padding, case.flops());
+        layer("conv3d", case, shape, |&Layer { stride, padding, .. }, x, w| {
+            conv3d(x, w, None, &conv3d::Conv3d { stride, padding, ..Default::default() })
+        })
     });
-    let transposed = conv_transpose3d::cases::LAYERS.iter().map(|case| Layer {
-        operation: "conv_transpose3d",
-        x: case.x(),
-        w: case.w(),
-        y: case.y(),
-        stride: case.settings.stride,
-        padding: case.settings.padding,
-        flops: case.flops(),
-        computation: |layer, x, w| {
-            let settings = conv_transpose3d::ConvTranspose3d {
-                stride: layer.stride,
-                padding: layer.padding,
-                ..Default::default()
-            };
+    let transposed = conv_transpose3d::cases::LAYERS.iter().map(|case| {
+        let shape = (case.y(), case.settings.stride, case.settings.padding, case.flops());
+        layer("conv_transpose3d", case, shape, |&Layer { stride, padding, .. }, x, w| {
+            let settings = conv_transpose3d::ConvTranspose3d { stride, padding, ..Default::default() };
             conv_transpose3d(x, w, None, &settings)
-        },
+        })
     });
     plain.chain(transposed).flat_map(Layer::cases).collect()
 }

@@ -7,10 +7,10 @@
 //! | module | what |
 //! |---|---|
 //! | `geometry` | which voxels are linked by which tap |
-//! | `direct`, `packed`, `row`, `tile`, `narrow` | sums into voxels: the convolution and its data gradient |
+//! | `direct`, `packed`, `padded`, `row`, `tile`, `narrow`, `per_tap` | sums into voxels: the convolution and its data gradient |
 //! | `winograd` | the same sums with fewer multiplications, for kernels of three taps per axis |
 //! | `algorithm` | which of them computes what |
-//! | `weight_gradient`, `strip` | sums into taps |
+//! | `weight_gradient`, `strips`, `strip` | sums into taps |
 //! | `bias_gradient` | sums over voxels |
 //! | `links` | all of them as operations on tensors, shared with the transposed convolution |
 
@@ -31,6 +31,7 @@ mod precision;
 pub(crate) mod reference;
 mod row;
 mod strip;
+mod strips;
 #[cfg(test)]
 mod tests;
 mod tile;

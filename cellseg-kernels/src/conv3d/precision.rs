@@ -14,9 +14,9 @@ pub enum Precision {
     /// used depends on the extents and the size of the batch. Where weights do not change between calls, as in inference,
     /// their transforms are kept with them: 2.4 to 8 times the memory of the kernel, freed with it or when it is written to.
     ///
-    /// Relative l2 errors in single precision, against double, were at most a tenth of what may be expected of such sums,
-    /// 2e-5 for outputs and data gradients and 5e-5 for weight gradients. With noise of mean 0 they are 1.6e-6 and 3.1e-6 for 64 channels at 64^3, 3.2e-6 and 1.7e-6
-    /// for 256 at 16^3; with a mean of five standard deviations, less.
+    /// Relative l2 errors in single precision, against double, stay below 2e-5 for outputs and data gradients and 5e-5 for
+    /// weight gradients of noise. With mean 0 they are 1.6e-6 and 3.1e-6 for 64 channels at 64^3, 3.2e-6 and 1.7e-6 for 256
+    /// at 16^3; with a mean of five standard deviations, less.
     Fast,
     /// Products of the definition alone, added up: 0.7e-6 and 1.9e-6 for 64 channels at 64^3, 1.4e-6 and 0.8e-6 for 256 at
     /// 16^3.

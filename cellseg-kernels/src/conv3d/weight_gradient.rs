@@ -14,6 +14,7 @@
 use super::{
     geometry::{Axis, Direction},
     strip::{self, Strip, Tap},
+    strips::{Strips, share},
 };
 use crate::{
     scratch::Scratch,
@@ -35,17 +36,10 @@ pub(crate) struct Problem {
 
 /// The most channels of either side in a block of the result: a block's strips and sums then fit into the second-level
 /// cache.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// The same without padding, where voxels have few taps in common, and strips are read less often the larger a block is.
 const LARGE_BLOCK: usize = 128;
-
-/// Numbers of `g` in a strip: 32 KiB in single precision, which the first-level cache holds while the tiles run over it
-/// one after another.
-const STRIP: usize = 1 << 13;
-
-/// The most voxels in a strip.
-const STRIP_VOXELS: usize = 256;
 
 /// The fewest voxels of `g` in a part: each part has sums of its own, and adding them up costs as much time as some dozens
 /// of voxels. 22 parts of 16^3 voxels with 64 channels ran at 65 % of the peak, 4 parts at 93 %.
@@ -81,46 +75,6 @@ struct Block {
     start: usize,
     /// Whether the sums of a tap are `[coarse][kw * fine]`, not `[kw * fine][coarse]`.
     swapped: bool,
-}
-
-/// The coarse voxels, cut into strips of some rows by a part of their width.
-#[derive(Clone, Copy)]
-struct Strips {
-    planes: usize,
-    height: usize,
-    width: usize,
-    /// Strips along the height and the width of a plane.
-    down: usize,
-    across: usize,
-}
-
-impl Strips {
-    fn new(problem: &Problem) -> Self {
-        let [d, h, w] = problem.axes.map(|a| a.coarse);
-        let voxels = (STRIP / problem.coarse_channels.clamp(1, BLOCK)).min(STRIP_VOXELS);
-        let across = w.div_ceil(voxels).max(1);
-        let down = h.div_ceil((voxels * across / w.max(1)).max(1));
-        Strips { planes: problem.batch * d, height: h, width: w, down, across }
-    }
-
-    fn count(&self) -> usize {
-        self.planes * self.down * self.across
-    }
-
-    /// The plane, rows and columns of a strip.
-    fn get(&self, i: usize) -> (usize, Range<usize>, Range<usize>) {
-        let (plane, i) = (i / (self.down * self.across), i % (self.down * self.across));
-        (
-            plane,
-            share(self.height, self.down, i / self.across),
-            share(self.width, self.across, i % self.across),
-        )
-    }
-}
-
-/// The `i`-th of `parts` nearly equal parts of `0..n`.
-fn share(n: usize, parts: usize, i: usize) -> Range<usize> {
-    n * i / parts..n * (i + 1) / parts
 }
 
 impl Plan {
@@ -282,8 +236,7 @@ impl<T: Real> Routine<T> for Task<'_, T> {
         let g_in_place = width == coarse.len() && (in_place || width == coarse_channels);
         // Few rows: all taps at once, each of which then reads zeros where the volume has no row.
         let together = !in_place && !swapped && matches!(height, 3 | 6);
-        let (most_rows, most_columns) =
-            (strips.height.div_ceil(strips.down), strips.width.div_ceil(strips.across));
+        let (most_rows, most_columns) = strips.most();
         let mut gs = Scratch::new(if g_in_place { 0 } else { most_rows * most_columns * width })?;
         let plane = ((most_rows - 1) * h.stride + h.kernel) * ((most_columns - 1) * w.stride + w.kernel);
         let mut xs = Scratch::unspecified(if in_place { 0 } else { depths.len() * plane * fine.len() })?;

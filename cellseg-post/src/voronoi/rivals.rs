@@ -2,8 +2,8 @@
 //!
 //! If a run's voxels are at most r from seed h, any seed that is nearer to one of them is at most 2 r from h. Each seed
 //! voxel knows its neighbours by rising distance, and the owner of the voxel in the row before is a good h, so a run looks
-//! at a handful of seeds. Where h is far, a walk over neighbours leads to a nearer one. Where a component has too many seed voxels for such lists, or a run lies too far from all, the
-//! rows of seed voxels within r are searched.
+//! at a handful of seeds. Where h is far, a walk over neighbours leads to a nearer one. Where a component has too many seed
+//! voxels for such lists, or a run lies too far from all, the rows of seed voxels within r are searched.
 
 use rayon::prelude::*;
 
