@@ -3,10 +3,9 @@
     python3 benches/instructions.py [--record] [--binary target/release/deps/race-...]
 
 needs valgrind. An instruction count is the same however busy the machine is, so it tells a slower kernel from a noisy
-neighbour. It is that of one thread and of AVX2, the widest set that valgrind knows. A case fails where it takes over 3 %
-more instructions than recorded; `--record` writes the counts of now. What a round prepares is counted with it. Counts belong
-to one compiler: with another one
-nothing is compared.
+neighbour. It is that of one thread and of AVX2, the widest set that valgrind knows, and of a whole round: what a gradient
+needs from the forward pass is counted with it. A case fails where it takes over 3 % more instructions than recorded;
+`--record` writes the counts of now. Counts belong to one compiler: with another one nothing is compared.
 """
 
 import argparse
