@@ -19,8 +19,11 @@ impl Derived {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find<K: Send + Sync + 'static>(&self, wanted: impl Fn(&K) -> bool) -> Option<Arc<K>> {
-        self.values().iter().find_map(|v| v.clone().downcast::<K>().ok().filter(|v| wanted(v)))
+    fn find<K: Send + Sync + 'static>(
+        values: &[Arc<dyn Any + Send + Sync>],
+        wanted: impl Fn(&K) -> bool,
+    ) -> Option<Arc<K>> {
+        values.iter().find_map(|v| v.clone().downcast::<K>().ok().filter(|v| wanted(v)))
     }
 
     pub(crate) fn get<K: Send + Sync + 'static>(
@@ -28,15 +31,15 @@ impl Derived {
         wanted: impl Fn(&K) -> bool,
         build: impl FnOnce() -> Result<K>,
     ) -> Result<Arc<K>> {
-        if let Some(found) = self.find(&wanted) {
+        if let Some(found) = Self::find(&self.values(), &wanted) {
             return Ok(found);
         }
         // Without the lock, so that building may use threads that wait for it. Another may have built the same by now.
         let built = Arc::new(build()?);
-        if let Some(found) = self.find(&wanted) {
+        let mut values = self.values();
+        if let Some(found) = Self::find(&values, &wanted) {
             return Ok(found);
         }
-        let mut values = self.values();
         if values.len() >= MOST {
             values.remove(0);
         }

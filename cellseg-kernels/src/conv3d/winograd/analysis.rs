@@ -3,7 +3,7 @@
 use super::{
     fetch::fetch_box,
     maps::{Inputs, OutputGradients, Transform},
-    stage::{Place, Scratch, along, same},
+    stage::{Place, Vectors, along, same},
     tiling::Tiling,
 };
 use crate::simd::{Lanes, Routine};
@@ -76,8 +76,8 @@ impl<T: Real, X: Source> Routine<T> for Analysis<'_, T, X> {
         assert!(self.out.len() >= last + length && length >= count.next_multiple_of(L::N));
         assert!(first + count <= channels);
         let steps = [extents[1] * extents[2] * channels, extents[2] * channels, channels];
-        let mut scratch = Scratch::<L>::new();
-        let mut patch = Scratch::<L>::new();
+        let mut scratch = Vectors::<L>::new();
+        let mut patch = Vectors::<L>::new();
         for (i, tile) in self.tiles.clone().enumerate() {
             let (volume, at) = self.tiling.get(tile);
             let start: [isize; 3] = from_fn(|a| at[a] as isize + origin[a]);
@@ -126,7 +126,7 @@ fn fill<L: Lanes>(
     start: [isize; 3],
     reads: [usize; 3],
     read: Range<usize>,
-    patch: &mut Scratch<L>,
+    patch: &mut Vectors<L>,
 ) {
     let zero = L::splat(num_traits::Zero::zero());
     // The part of the box that lies inside the volume.

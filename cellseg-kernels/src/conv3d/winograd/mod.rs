@@ -35,9 +35,9 @@ use super::{
     direct::{Epilogue, Problem},
     geometry::Direction,
 };
-use crate::simd::Isa;
+use crate::{scratch::Scratch, simd::Isa};
 use analysis::{Analysis, Slots, Volumes};
-use cellseg_core::{CpuBuffer, Real, Result};
+use cellseg_core::{Real, Result};
 pub(super) use choice::{fastest, fastest_weight_gradient};
 use maps::Inputs;
 use product::Products;
@@ -142,16 +142,14 @@ impl<'a, T: Real> Job<'a, T> {
             (0..count.div_ceil(most.max(1))).into_par_iter().map(|i| i * most..((i + 1) * most).min(count));
         if !blocks.shared {
             return blocks_of_tiles.try_for_each(|tiles| {
-                let mut values = CpuBuffer::new(T::DTYPE, most * length)?;
-                let values = values.as_mut_slice::<T>().unwrap_or_default();
-                self.analyse(tiles.clone(), values);
-                self.multiply(0..self.tiling.points(), tiles.len(), Shared::new(values))?;
-                self.synthesise(tiles, values);
+                let mut values = Scratch::unspecified(most * length)?;
+                self.analyse(tiles.clone(), &mut values);
+                self.multiply(0..self.tiling.points(), tiles.len(), Shared::new(&mut values))?;
+                self.synthesise(tiles, &values);
                 Ok(())
             });
         }
-        let mut values = CpuBuffer::new(T::DTYPE, most * length)?;
-        let values = values.as_mut_slice::<T>().unwrap_or_default();
+        let mut values = Scratch::unspecified(most * length)?;
         for first in (0..count).step_by(most.max(1)) {
             let tiles = first..(first + most).min(count);
             let values = &mut values[..tiles.len() * length];

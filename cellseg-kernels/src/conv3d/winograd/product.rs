@@ -1,8 +1,11 @@
 //! The products at the points: for each point a matrix of tiles by input channels times one of input by output channels.
 
 use super::{shared::Shared, weights::Transformed};
-use crate::simd::{Lanes, Routine, prefetch_later};
-use cellseg_core::{CpuBuffer, Real, Result};
+use crate::{
+    scratch::Scratch,
+    simd::{Lanes, Routine, prefetch_later},
+};
+use cellseg_core::{Real, Result};
 use std::{array::from_fn, ops::Range};
 
 /// Vectors of output channels in a register tile, for numbers of this size.
@@ -37,8 +40,7 @@ impl<T: Real> Routine<T> for Products<'_, T> {
         // The inputs of a point are gathered first: then the register tiles read them from one short stretch of memory,
         // and their outputs may take their place.
         let row = inputs.next_multiple_of(L::N);
-        let mut gathered = CpuBuffer::new(T::DTYPE, tiles * row)?;
-        let gathered = gathered.as_mut_slice::<T>().unwrap_or_default();
+        let mut gathered = Scratch::<T>::unspecified(tiles * row)?;
         for point in self.points {
             for (tile, to) in gathered.chunks_exact_mut(row).enumerate() {
                 let from = self.values.at(tile * step + point * slot);
@@ -55,10 +57,10 @@ impl<T: Real> Routine<T> for Products<'_, T> {
                 // the point of each tile has room for all vectors of outputs, as asserted, and is this task's alone.
                 unsafe {
                     match (matrix.len() / (inputs * L::N), const { panel_vectors(size_of::<T>()) }) {
-                        (_, 1) => rows::<L, 4, 1>(gathered, row, matrix, to, step),
-                        (1, _) => rows::<L, 12, 1>(gathered, row, matrix, to, step),
-                        _ if L::REGISTERS < 32 => rows::<L, 6, 2>(gathered, row, matrix, to, step),
-                        _ => rows::<L, 12, 2>(gathered, row, matrix, to, step),
+                        (_, 1) => rows::<L, 4, 1>(&gathered, row, matrix, to, step),
+                        (1, _) => rows::<L, 12, 1>(&gathered, row, matrix, to, step),
+                        _ if L::REGISTERS < 32 => rows::<L, 6, 2>(&gathered, row, matrix, to, step),
+                        _ => rows::<L, 12, 2>(&gathered, row, matrix, to, step),
                     }
                 }
             }

@@ -11,12 +11,12 @@ pub(super) const VECTORS: usize = MOST * MOST * MOST;
 pub(super) const STEPS: [usize; 3] = [MOST * MOST, MOST, 1];
 
 /// A box of vectors on its way through a tile's three transforms: one for each point or voxel of the largest tile.
-pub(super) struct Scratch<L>([L; VECTORS]);
+pub(super) struct Vectors<L>([L; VECTORS]);
 
-impl<L: Lanes> Scratch<L> {
+impl<L: Lanes> Vectors<L> {
     #[inline(always)]
     pub(super) fn new() -> Self {
-        Scratch([L::splat(num_traits::Zero::zero()); VECTORS])
+        Vectors([L::splat(num_traits::Zero::zero()); VECTORS])
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use super::{
     fetch::fetch_box,
     maps::Outputs,
     shared::Shared,
-    stage::{Place, Scratch, along, same},
+    stage::{Place, Vectors, along, same},
     tiling::Tiling,
 };
 use crate::{
@@ -45,8 +45,8 @@ impl<T: Real> Routine<T> for Synthesis<'_, T> {
         let relu = self.activation == Activation::Relu;
         // What is not a number stays that: the maximum returns its argument then.
         let floor = L::splat(if relu { T::zero() } else { T::neg_infinity() });
-        let mut scratch = Scratch::<L>::new();
-        let mut patch = Scratch::<L>::new();
+        let mut scratch = Vectors::<L>::new();
+        let mut patch = Vectors::<L>::new();
         for (i, tile) in self.tiles.clone().enumerate() {
             let (volume, at) = self.tiling.get(tile);
             let inside: [usize; 3] = from_fn(|a| m[a].min(outputs[a] - at[a]));

@@ -11,7 +11,7 @@ use super::{
     analysis::{Analysis, Slots, Source, Volumes},
     maps::{Inputs, OutputGradients, TapGradients},
     shared::Shared,
-    stage::{Place, Scratch, along, same},
+    stage::{Place, Vectors, along, same},
     tiling::{Tiling, apart},
     weights::TAPS,
 };
@@ -20,9 +20,10 @@ use crate::{
         strip::{self, Strip, Tap},
         weight_gradient::Problem,
     },
+    scratch::Scratch,
     simd::{Isa, Lanes, Routine},
 };
-use cellseg_core::{CpuBuffer, Real, Result};
+use cellseg_core::{Real, Result};
 use rayon::prelude::*;
 use std::{marker::PhantomData, ops::Range};
 
@@ -67,9 +68,8 @@ pub(crate) fn weight_gradient<T: Real>(
         return sums(out, 1);
     }
     let length = out.len();
-    let mut partial = CpuBuffer::new(T::DTYPE, parts * length)?;
-    let partial = partial.as_mut_slice::<T>().unwrap_or_default();
-    sums(partial, parts)?;
+    let mut partial = Scratch::unspecified(parts * length)?;
+    sums(&mut partial, parts)?;
     out.par_chunks_mut(coarse_channels).enumerate().for_each(|(row, out)| {
         out.copy_from_slice(&partial[row * coarse_channels..][..coarse_channels]);
         for part in 1..parts {
@@ -105,8 +105,8 @@ impl<T: Real> Routine<T> for Task<'_, T> {
         let slots = |length| Slots { length, tile: length, point: apart(TILES * length) };
         let (x_slots, g_slots) = (slots(height.next_multiple_of(L::N)), slots(width));
         let lengths = [points * x_slots.point, points * g_slots.point, points * apart(height * width)];
-        let mut buffer = CpuBuffer::new(T::DTYPE, lengths.iter().sum())?;
-        let (x, rest) = buffer.as_mut_slice::<T>().unwrap_or_default().split_at_mut(lengths[0]);
+        let mut buffer = Scratch::unspecified(lengths.iter().sum())?;
+        let (x, rest) = buffer.split_at_mut(lengths[0]);
         let (g, sums) = rest.split_at_mut(lengths[1]);
         sums.fill(T::zero());
         let inputs = Volumes {
@@ -176,7 +176,7 @@ impl<T: Real> Task<'_, T> {
         let start = self.part.0 * TAPS * TAPS * TAPS * tap_length;
         assert!(sums.len() == self.tiling.points() * per_point);
         assert!(self.out.len() >= start + TAPS * TAPS * TAPS * tap_length);
-        let mut scratch = Scratch::<L>::new();
+        let mut scratch = Vectors::<L>::new();
         for (i, fine) in self.fine.clone().enumerate() {
             for c in (0..width).step_by(L::N) {
                 let from = Place {

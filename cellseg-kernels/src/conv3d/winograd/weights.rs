@@ -4,7 +4,7 @@ use super::{
     maps::Taps,
     product::panel_vectors,
     shared::Shared,
-    stage::{Scratch, along, same},
+    stage::{Vectors, along, same},
     tiling::apart,
 };
 use crate::{
@@ -12,9 +12,10 @@ use crate::{
         direct::{Problem, Weights},
         geometry::Direction,
     },
+    scratch::Scratch,
     simd::{Isa, Lanes, Routine, WIDEST},
 };
-use cellseg_core::{CpuBuffer, Real, Result};
+use cellseg_core::{Real, Result};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
@@ -79,7 +80,7 @@ impl<T: Real> Layout<T> {
 /// A kernel's values at the points of a tile.
 pub(crate) struct Transformed<T> {
     pub(super) layout: Layout<T>,
-    values: CpuBuffer,
+    values: Scratch<T>,
 }
 
 impl<T: Real> Transformed<T> {
@@ -89,8 +90,8 @@ impl<T: Real> Transformed<T> {
     pub(crate) fn new(isa: Isa, problem: &Problem, weights: Weights<'_, T>, m: [usize; 3]) -> Result<Self> {
         let layout = Layout::<T>::new(isa, problem, weights.transposed, m);
         let inputs = layout.inputs;
-        let mut values = CpuBuffer::new(T::DTYPE, layout.points() * layout.step())?;
-        let out = Shared::new(values.as_mut_slice::<T>().unwrap_or_default());
+        let mut values = Scratch::unspecified(layout.points() * layout.step())?;
+        let out = Shared::new(&mut values);
         let groups = inputs.div_ceil(GROUP);
         (0..layout.panels() * groups).into_par_iter().for_each(|i| {
             let (panel, first) = (i / groups, i % groups * GROUP);
@@ -107,7 +108,7 @@ impl<T: Real> Transformed<T> {
 
     /// Bytes of all values.
     pub(super) fn bytes(&self) -> usize {
-        self.values.as_bytes().len()
+        size_of_val::<[T]>(&self.values)
     }
 
     /// The first output channel of a panel, and its matrix of input by output channels at a point.
@@ -116,7 +117,7 @@ impl<T: Real> Transformed<T> {
         let (channel, width) = self.layout.panel(panel);
         let Layout { inputs, .. } = self.layout;
         let start = point * self.layout.step() + channel * inputs;
-        (channel, &self.values.as_slice().unwrap_or_default()[start..start + inputs * width])
+        (channel, &self.values[start..start + inputs * width])
     }
 }
 
@@ -144,7 +145,7 @@ impl<T: Real> Routine<f64> for Panel<'_, T> {
         let points = m.map(|m| m + 2);
         let data = self.data;
         let tap_size = inputs * outputs;
-        let (mut taps, mut values) = (Scratch::<L>::new(), Scratch::<L>::new());
+        let (mut taps, mut values) = (Vectors::<L>::new(), Vectors::<L>::new());
         for input in self.inputs {
             for output in (channel..channel + width).step_by(L::N) {
                 // Channels that do not exist stay zeros.
