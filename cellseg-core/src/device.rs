@@ -22,10 +22,9 @@ impl Device {
         Ok(Device::Cuda(Cuda::probe(ordinal)?))
     }
 
-    /// The fastest device on which every operation of cellseg runs. That is the CPU as long as the operations have no
-    /// CUDA kernels.
+    /// The first NVIDIA GPU where there is one that can be used, else the CPU. [`Device::cuda`] says why one cannot.
     pub fn best() -> Self {
-        Device::Cpu
+        Self::cuda(0).unwrap_or(Device::Cpu)
     }
 }
 

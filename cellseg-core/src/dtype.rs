@@ -31,6 +31,16 @@ impl DType {
             DType::F64 => 8,
         }
     }
+
+    /// The type's name in CUDA device code; `None` for what kernels do not take.
+    pub fn cuda_name(self) -> Option<&'static str> {
+        match self {
+            DType::F32 => Some("f32"),
+            DType::F16 => Some("f16"),
+            DType::BF16 => Some("bf16"),
+            DType::F64 | DType::U8 | DType::I32 => None,
+        }
+    }
 }
 
 mod sealed {

@@ -1,7 +1,7 @@
 //! What an operation is, and how it is run.
 
 use crate::{
-    Buffer, CpuBuffer, DType, Error, Real, Result, Shape, Tensor,
+    Buffer, CpuBuffer, DType, Device, Error, Real, Result, Shape, Tensor,
     cuda::{Cuda, CudaBuffer},
     storage::PIECE,
 };
@@ -73,7 +73,9 @@ pub trait Kernel<const N: usize>: Clone + Send + 'static {
         Err(Error::argument(Self::NAME, "this operation does not work in place"))
     }
 
-    /// Computes every element of `out` on a GPU.
+    /// Computes every element of `out` on a GPU, in the inputs' type. Where the operation works in place (see
+    /// [`Kernel::IN_PLACE`]), `out` may be the very memory of `inputs[0]`: each element must be read before it is
+    /// written.
     ///
     /// # Errors
     /// [`Error::NoKernel`] where the operation has no CUDA kernel, which is what this method says by itself.
@@ -175,60 +177,92 @@ fn compute<const N: usize, K: Kernel<N>>(
     if let Some(other) = inputs.iter().find(|t| t.dtype() != dtype) {
         return Err(Error::DType { op: K::NAME, found: other.dtype(), expected: "the first input's type" });
     }
+    let in_place = if recording { K::IN_PLACE } else { K::IN_PLACE_UNRECORDED };
+    let first = inputs[0].device();
+    if inputs.iter().any(|t| t.device() != first) {
+        return Err(Error::Device(format!(
+            "{}: its inputs lie on different devices; move them with Tensor::to",
+            K::NAME
+        )));
+    }
+    if let Device::Cuda(device) = first {
+        return on_gpu(kernel, &device, shapes, shape, inputs, recording, in_place);
+    }
     match dtype {
-        DType::F32 => typed::<f32, N, K>(kernel, shapes, shape, inputs, recording),
-        DType::F64 => typed::<f64, N, K>(kernel, shapes, shape, inputs, recording),
-        DType::F16 | DType::BF16 if matches!(inputs[0].buffer(), Buffer::Cpu(_)) => {
+        DType::F32 => on_cpu::<f32, N, K>(kernel, shapes, shape, inputs, recording, in_place),
+        DType::F64 => on_cpu::<f64, N, K>(kernel, shapes, shape, inputs, recording, in_place),
+        DType::F16 | DType::BF16 => {
             // Half precision is a storage type on the CPU: widened on the way in, rounded on the way out.
             let mut wide = inputs.map(Cow::into_owned);
             for t in &mut wide {
                 *t = t.cast(DType::F32)?;
             }
-            let (y, aux) = typed::<f32, N, K>(kernel, shapes, shape, wide.map(Cow::Owned), recording)?;
+            let wide = wide.map(Cow::Owned);
+            let (y, aux) = on_cpu::<f32, N, K>(kernel, shapes, shape, wide, recording, in_place)?;
             Ok((y.cast(dtype)?, aux))
         }
-        // A GPU kernel is typed by its buffers; the Rust type here decides nothing.
-        DType::F16 | DType::BF16 => typed::<f32, N, K>(kernel, shapes, shape, inputs, recording),
         DType::U8 | DType::I32 => {
             Err(Error::DType { op: K::NAME, found: dtype, expected: "a floating point type" })
         }
     }
 }
 
-fn typed<T: Real, const N: usize, K: Kernel<N>>(
+/// The numbers of the first input, where the output may take their place: it was given away, and nobody shares it.
+fn lent<const N: usize>(
+    inputs: &mut [Cow<'_, Tensor>; N],
+    shape: Shape,
+    in_place: bool,
+) -> Result<Option<Buffer>> {
+    match &mut inputs[0] {
+        Cow::Owned(t) if in_place && t.is_sole_owner() && t.shape().count() == shape.count() => {
+            let placeholder = Tensor::wrap(shape, Buffer::Cpu(CpuBuffer::new(t.dtype(), 0)?));
+            Ok(std::mem::replace(t, placeholder).into_buffer())
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A GPU kernel is typed by its buffers. Where it works in place, its first input and its output are the same memory.
+fn on_gpu<const N: usize, K: Kernel<N>>(
+    kernel: &K,
+    device: &Arc<Cuda>,
+    shapes: [Shape; N],
+    shape: Shape,
+    mut inputs: [Cow<'_, Tensor>; N],
+    recording: bool,
+    in_place: bool,
+) -> Result<(Tensor, K::Aux)> {
+    let dtype = inputs[0].dtype();
+    let (alias, mut out) = match lent(&mut inputs, shape, in_place)? {
+        Some(Buffer::Cuda(data)) => (Some(data.alias()), data),
+        _ => (None, CudaBuffer::new(device, dtype, shape.count())?),
+    };
+    let mut given = inputs.iter().filter_map(|t| match t.buffer() {
+        Buffer::Cuda(b) => Some(b),
+        Buffer::Cpu(_) => None,
+    });
+    // The placeholder of a lent input is on the host, so exactly the others are left.
+    let mut buffers = [None; N];
+    for (i, b) in buffers.iter_mut().enumerate() {
+        *b = if i == 0 && alias.is_some() { alias.as_ref() } else { given.next() };
+    }
+    let Some(buffers) = buffers.iter().copied().collect::<Option<Vec<_>>>().and_then(|b| b.try_into().ok())
+    else {
+        return Err(Error::Device(format!("{}: its inputs are not all on {}", K::NAME, device.name())));
+    };
+    let aux = kernel.cuda(device, shapes, buffers, &mut out, recording)?;
+    Ok((Tensor::wrap(shape, Buffer::Cuda(out)), aux))
+}
+
+fn on_cpu<T: Real, const N: usize, K: Kernel<N>>(
     kernel: &K,
     shapes: [Shape; N],
     shape: Shape,
     mut inputs: [Cow<'_, Tensor>; N],
     recording: bool,
+    in_place: bool,
 ) -> Result<(Tensor, K::Aux)> {
-    let elsewhere = || {
-        Error::Device(format!("{}: its inputs lie on different devices; move them with Tensor::to", K::NAME))
-    };
-    if let Buffer::Cuda(first) = inputs[0].buffer() {
-        let device = first.device().clone();
-        let mut buffers = [first; N];
-        for (b, t) in buffers.iter_mut().zip(&inputs) {
-            *b = match t.buffer() {
-                Buffer::Cuda(x) if Arc::ptr_eq(x.device(), &device) => x,
-                _ => return Err(elsewhere()),
-            };
-        }
-        let mut out = CudaBuffer::new(&device, first.dtype(), shape.count())?;
-        let aux = kernel.cuda(&device, shapes, buffers, &mut out, recording)?;
-        return Ok((Tensor::wrap(shape, Buffer::Cuda(out)), aux));
-    }
-    if inputs.iter().any(|t| matches!(t.buffer(), Buffer::Cuda(_))) {
-        return Err(elsewhere());
-    }
-    let in_place = if recording { K::IN_PLACE } else { K::IN_PLACE_UNRECORDED };
-    let lent = match &mut inputs[0] {
-        Cow::Owned(t) if in_place && t.is_sole_owner() && t.shape().count() == shape.count() => {
-            let placeholder = Tensor::wrap(shape, Buffer::Cpu(CpuBuffer::new(T::DTYPE, 0)?));
-            std::mem::replace(t, placeholder).into_buffer()
-        }
-        _ => None,
-    };
+    let lent = lent(&mut inputs, shape, in_place)?;
     let mut slices = [&[] as &[T]; N];
     for (s, t) in slices.iter_mut().zip(&inputs) {
         *s = t.as_slice()?;

@@ -54,6 +54,22 @@ impl Tensor {
         Tensor { id: Id::fresh(), shape, data: Data::new(data), wants_gradient: false, tape: None }
     }
 
+    /// A tensor of the numbers of a buffer, on the buffer's device: how an operation gives back what it computed beside
+    /// its output.
+    ///
+    /// # Errors
+    /// [`Error::Count`] where they do not fill the shape exactly.
+    pub fn from_buffer(shape: Shape, buffer: Buffer) -> Result<Self> {
+        let given = match &buffer {
+            Buffer::Cpu(b) => b.len(),
+            Buffer::Cuda(b) => b.len(),
+        };
+        if given != shape.count() {
+            return Err(Error::Count { given, shape });
+        }
+        Ok(Self::wrap(shape, buffer))
+    }
+
     /// A tensor of these numbers, outermost axis first, on the CPU.
     ///
     /// # Errors
@@ -209,7 +225,7 @@ impl Tensor {
                 format!("shape {:?} does not hold exactly one number", self.shape),
             ));
         }
-        Ok(self.cast(DType::F64)?.to_vec::<f64>()?[0])
+        Ok(self.to(&Device::Cpu)?.cast(DType::F64)?.to_vec::<f64>()?[0])
     }
 
     /// The same numbers on `device`, off any tape; without a copy where they are there already.
@@ -224,6 +240,7 @@ impl Tensor {
             (Buffer::Cpu(b), Device::Cpu) => Buffer::Cpu(b.cast(b.dtype())?),
             (Buffer::Cpu(b), Device::Cuda(cuda)) => Buffer::Cuda(CudaBuffer::upload(cuda, b)?),
             (Buffer::Cuda(b), Device::Cpu) => Buffer::Cpu(b.download()?),
+            // From one GPU to another, by way of the host.
             (Buffer::Cuda(b), Device::Cuda(cuda)) => Buffer::Cuda(CudaBuffer::upload(cuda, &b.download()?)?),
         };
         Ok(Tensor { data: Data::new(data), tape: None, ..self.clone() })
@@ -232,14 +249,14 @@ impl Tensor {
     /// The same numbers rounded to another type, off any tape, as a constant.
     ///
     /// # Errors
-    /// [`Error::Device`] where the numbers are not on the CPU.
+    /// [`Error::Memory`]; [`Error::DType`] on a GPU for types other than f32, f16 and bf16.
     pub fn cast(&self, dtype: DType) -> Result<Self> {
         if dtype == self.dtype() {
             return Ok(self.detached());
         }
         match self.buffer() {
             Buffer::Cpu(b) => Ok(Self::wrap(self.shape, Buffer::Cpu(b.cast(dtype)?))),
-            Buffer::Cuda(b) => Err(Error::NoKernel { op: "cast", device: b.device().name() }),
+            Buffer::Cuda(b) => Ok(Self::wrap(self.shape, Buffer::Cuda(b.cast(dtype)?))),
         }
     }
 
@@ -269,11 +286,20 @@ impl Tensor {
     /// As for [`Tensor::as_slice`].
     pub fn as_mut_slice<T: Element>(&mut self) -> Result<&mut [T]> {
         self.as_slice::<T>()?;
-        self.id = Id::fresh();
-        match self.own()? {
+        match self.buffer_mut()? {
             Buffer::Cpu(b) => Ok(b.as_mut_slice().unwrap_or_default()),
             Buffer::Cuda(_) => Err(Error::Device("the numbers to be written are not in host memory".into())),
         }
+    }
+
+    /// The buffer to write to, on any device, copied first where other tensors share it. As for
+    /// [`Tensor::as_mut_slice`], the value gets a new [`Id`].
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where it cannot be copied.
+    pub fn buffer_mut(&mut self) -> Result<&mut Buffer> {
+        self.id = Id::fresh();
+        self.own()
     }
 
     /// The buffer to write to, copied first where other tensors share it.
@@ -281,7 +307,7 @@ impl Tensor {
         if Arc::get_mut(&mut self.data).is_none() {
             let copy = match self.buffer() {
                 Buffer::Cpu(b) => Buffer::Cpu(b.cast(b.dtype())?),
-                Buffer::Cuda(b) => Buffer::Cuda(CudaBuffer::upload(b.device(), &b.download()?)?),
+                Buffer::Cuda(b) => Buffer::Cuda(b.copy()?),
             };
             self.data = Data::new(copy);
         }

@@ -71,7 +71,8 @@ pub fn check_gradients(inputs: &[Tensor], tolerance: f64, f: impl Fn(&[Tensor]) 
     }
 }
 
-/// Compares `f` on `device` with `f` on the CPU, outputs and gradients of all inputs, in the inputs' own type.
+/// Compares `f` on `device` with `f` on the CPU, outputs and gradients of all inputs, in the inputs' own type, and asks
+/// of the device the same bits twice.
 ///
 /// # Panics
 /// Where `f` fails on either device or a relative l2 difference exceeds `tolerance`.
@@ -92,9 +93,15 @@ pub fn check_parity(
             .collect())
     };
     let (here, there) = (on(&Device::Cpu).expect("the CPU runs it"), on(device).expect("the device runs it"));
+    let bits = |all: &[Vec<f64>]| -> Vec<Vec<u64>> {
+        all.iter().map(|xs| xs.iter().map(|x| x.to_bits()).collect()).collect()
+    };
+    let again = on(device).expect("the device runs it twice");
+    assert!(bits(&there) == bits(&again), "two runs on {device:?} differ");
     for (i, (a, b)) in there.iter().zip(&here).enumerate() {
         let what = if i == 0 { "output".to_string() } else { format!("gradient of input {}", i - 1) };
         let error = relative_l2(a, b);
+        // Not a number is above every tolerance.
         assert!(error <= tolerance, "{what} differs between {device:?} and the CPU by {error}");
     }
 }

