@@ -55,6 +55,7 @@ pub const PRELUDE: &[(&str, &str)] = &[
     ("reduce.cuh", include_str!("device_code/reduce.cuh")),
     ("philox.cuh", include_str!("device_code/philox.cuh")),
     ("ptx.cuh", include_str!("device_code/ptx.cuh")),
+    ("activation.cuh", include_str!("device_code/activation.cuh")),
 ];
 
 impl Cuda {
