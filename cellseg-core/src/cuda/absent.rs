@@ -68,6 +68,14 @@ impl Cuda {
         match self.0 {}
     }
 
+    /// Runs `work` and times it.
+    ///
+    /// # Errors
+    /// Never returns.
+    pub fn timed<R>(self: &Arc<Self>, _: impl FnOnce() -> Result<R>) -> Result<(R, f64)> {
+        match self.0 {}
+    }
+
     /// The counters of the device's memory.
     pub fn memory(&self) -> Stats {
         match self.0 {}

@@ -3,6 +3,7 @@
 use super::{
     Arguments, Launch, driver,
     driver::failed,
+    event::Event,
     functions::Functions,
     memory::{Cache, Pool},
 };
@@ -169,6 +170,17 @@ impl Cuda {
             // SAFETY: the stream lives as long as `self`.
             .and_then(|()| unsafe { result::stream::synchronize(self.stream()) })
             .map_err(|e| failed(format!("waiting for {}", self.name), e))
+    }
+
+    /// Runs `work` and returns, beside its result, the seconds that the device was at what it queued.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Error::Device`] where what it queued failed.
+    pub fn timed<R>(self: &Arc<Self>, work: impl FnOnce() -> Result<R>) -> Result<(R, f64)> {
+        let start = Event::record_time(self, self.stream())?;
+        let result = work()?;
+        let end = Event::record_time(self, self.stream())?;
+        Ok((result, end.seconds_since(&start)?))
     }
 
     /// The counters of the device's memory.

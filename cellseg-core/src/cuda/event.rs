@@ -1,7 +1,7 @@
 //! Points in a stream that another stream, or the host, can wait for.
 
 use super::{Cuda, driver::failed};
-use crate::Result;
+use crate::{Error, Result};
 use cudarc::driver::{
     DriverError,
     result::{event, stream},
@@ -23,9 +23,18 @@ unsafe impl Sync for Event {}
 impl Event {
     /// The point that `stream` has come to when all that is queued on it now is done.
     pub(super) fn record(device: &Arc<Cuda>, stream: sys::CUstream) -> Result<Self> {
+        Self::with(device, stream, sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
+    }
+
+    /// The same, with the time at which the stream comes there.
+    pub(super) fn record_time(device: &Arc<Cuda>, stream: sys::CUstream) -> Result<Self> {
+        Self::with(device, stream, sys::CUevent_flags::CU_EVENT_DEFAULT)
+    }
+
+    fn with(device: &Arc<Cuda>, stream: sys::CUstream, flags: sys::CUevent_flags) -> Result<Self> {
         let make = || -> std::result::Result<sys::CUevent, DriverError> {
             device.bind()?;
-            event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
+            event::create(flags)
         };
         let handle = make().map_err(|e| failed(format!("an event on {}", device.name()), e))?;
         let made = Event { handle, device: device.clone() };
@@ -46,6 +55,23 @@ impl Event {
     pub(super) fn wait(&self) -> Result<()> {
         // SAFETY: the event was recorded.
         self.then(|| unsafe { event::synchronize(self.handle) })
+    }
+
+    /// Seconds on the device's clock from `start` to this point, after waiting for it. Both must have been recorded with
+    /// their time.
+    pub(super) fn seconds_since(&self, start: &Event) -> Result<f64> {
+        self.wait()?;
+        let mut milliseconds = 0f32;
+        // `cudarc` calls the second version of this function, which drivers before 12.8 do not have.
+        // SAFETY: the library was opened when the device was; the signature is that of the driver's header.
+        let elapsed = unsafe {
+            type Elapsed = unsafe extern "C" fn(*mut f32, sys::CUevent, sys::CUevent) -> sys::CUresult;
+            sys::culib().get::<Elapsed>(b"cuEventElapsedTime\0")
+        };
+        let elapsed = elapsed.map_err(|e| Error::Device(format!("the driver cannot time: {e}")))?;
+        // SAFETY: both events are recorded, and the later one has passed.
+        self.then(|| unsafe { elapsed(&raw mut milliseconds, start.handle, self.handle).result() })?;
+        Ok(f64::from(milliseconds) * 1e-3)
     }
 
     fn then(&self, call: impl FnOnce() -> std::result::Result<(), DriverError>) -> Result<()> {

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 /// The tests of every operation.
 fn trials(device: &Device) -> Vec<Trial> {
     let _ = device;
-    [].into_iter().flatten().collect()
+    let all: [Vec<Trial>; 0] = [];
+    all.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
