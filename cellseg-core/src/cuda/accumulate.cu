@@ -3,7 +3,7 @@
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
 // budget: accumulate registers=32 shared=0
-KERNEL BOUNDS(256, 8) accumulate(REAL* sum, const REAL* x, i64 count) {
+KERNEL BOUNDS(256, 4) accumulate(REAL* sum, const REAL* x, i64 count) {
     const i64 step = (i64)gridDim.x * 1024;
     for (i64 i = ((i64)blockIdx.x * 256 + threadIdx.x) * 4; i < count; i += step) {
         if (i + 4 <= count) {

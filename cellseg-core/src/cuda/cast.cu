@@ -5,7 +5,7 @@
 // instances: FROM=bf16 TO=f32,f16
 // targets: sm_75 sm_80 sm_90a
 // budget: cast registers=32 shared=0
-KERNEL BOUNDS(256, 8) cast(TO* y, const FROM* x, i64 count) {
+KERNEL BOUNDS(256, 4) cast(TO* y, const FROM* x, i64 count) {
     const i64 step = (i64)gridDim.x * 1024;
     for (i64 i = ((i64)blockIdx.x * 256 + threadIdx.x) * 4; i < count; i += step) {
         if (i + 4 <= count) {

@@ -81,3 +81,33 @@ fn compile(name: &str, text: &str, options: &[String], to_cubin: bool) -> Result
         Ok(image)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs where libnvrtc is found, which needs no GPU.
+    #[test]
+    fn a_kernel_becomes_a_cubin_and_a_mistake_its_compilers_words() {
+        if let Err(why) = nvrtc::Compiler::get() {
+            println!("skipped: {why}");
+            return;
+        }
+        let source = crate::cuda_source!("cuda/cast.cu");
+        let defines = [("FROM", "f32"), ("TO", "bf16")];
+        let launch =
+            Launch { source: &source, defines: &defines, kernel: "cast", grid: [1; 3], block: 1, shared: 0 };
+        let options: Vec<String> =
+            ["--gpu-architecture=sm_90a", "--std=c++17", "-DFROM=f32", "-DTO=bf16"].map(Into::into).into();
+        let image = compile(source.name, &text(&launch), &options, true).expect("it compiles");
+        assert!(
+            image.starts_with(b"\x7fELF") || image.starts_with(b"emulated"),
+            "a cubin, or the emulator's image"
+        );
+        let mistaken = text(&launch).replace("KERNEL BOUNDS", "KERNEL BONDS");
+        if image.starts_with(b"\x7fELF") {
+            let told = compile(source.name, &mistaken, &options, true).expect_err("it does not").to_string();
+            assert!(told.contains("cuda/cast.cu(") && told.contains("BONDS"), "{told}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What a launch consists of: the text of a kernel, the shape of its grid, and its arguments.
 
-use super::CudaBuffer;
+use super::{CudaBuffer, TensorMap};
 use std::mem::MaybeUninit;
 
 /// The text of a file of CUDA C++ device code.
@@ -94,6 +94,11 @@ impl Arguments {
     /// A pointer to numbers that the kernel reads, or a null pointer.
     pub fn optional(self, buffer: Option<&CudaBuffer>) -> Self {
         self.value(buffer.map_or(0, CudaBuffer::address))
+    }
+
+    /// A tensor as the copy engine sees it, by value.
+    pub fn map(self, map: &TensorMap) -> Self {
+        self.value(map.bytes())
     }
 
     /// A number or a struct by value.

@@ -34,6 +34,7 @@ mod memory;
 mod nvrtc;
 #[cfg(feature = "cuda")]
 mod pinned;
+mod tensor_map;
 
 #[cfg(not(feature = "cuda"))]
 pub use absent::{Cuda, CudaBuffer, Pinned, Upload};
@@ -45,6 +46,7 @@ pub use device::Cuda;
 pub use pinned::{Pinned, Upload};
 
 pub use launch::{Arguments, Launch, Source, Value};
+pub use tensor_map::TensorMap;
 
 use crate::{DType, Error, Result};
 
@@ -55,6 +57,7 @@ pub const PRELUDE: &[(&str, &str)] = &[
     ("reduce.cuh", include_str!("device_code/reduce.cuh")),
     ("philox.cuh", include_str!("device_code/philox.cuh")),
     ("ptx.cuh", include_str!("device_code/ptx.cuh")),
+    ("hopper.cuh", include_str!("device_code/hopper.cuh")),
     ("activation.cuh", include_str!("device_code/activation.cuh")),
 ];
 
