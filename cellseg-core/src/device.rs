@@ -22,9 +22,10 @@ impl Device {
         Ok(Device::Cuda(Cuda::probe(ordinal)?))
     }
 
-    /// The first NVIDIA GPU where there is one that can be used, else the CPU. [`Device::cuda`] says why one cannot.
+    /// The first NVIDIA GPU where there is one and its kernels can be compiled, else the CPU. [`Device::cuda`] and
+    /// [`Cuda::can_compile`] say why one cannot be used.
     pub fn best() -> Self {
-        Self::cuda(0).unwrap_or(Device::Cpu)
+        Cuda::probe(0).and_then(|gpu| gpu.can_compile().map(|()| Device::Cuda(gpu))).unwrap_or(Device::Cpu)
     }
 }
 

@@ -24,6 +24,14 @@ impl Cuda {
         Ok(0)
     }
 
+    /// Whether kernels can be compiled.
+    ///
+    /// # Errors
+    /// Never returns.
+    pub fn can_compile(&self) -> Result<()> {
+        match self.0 {}
+    }
+
     /// The device's name.
     pub fn name(&self) -> String {
         match self.0 {}

@@ -105,6 +105,14 @@ impl Cuda {
         Ok(cuda)
     }
 
+    /// Whether kernels can be compiled for this device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] says where libnvrtc was looked for.
+    pub fn can_compile(&self) -> Result<()> {
+        super::nvrtc::Compiler::get().map(|_| ())
+    }
+
     /// The device's name, as the driver gives it.
     pub fn name(&self) -> String {
         self.name.clone()
