@@ -37,6 +37,9 @@ size_t dynamic_bytes;
 Thread threads[1024];
 Warp warps[32];
 Order order = Order::from_environment();
+/// Threads in a loop around `yield`: they run again when the others wait, and only if something changed meanwhile.
+std::vector<unsigned> spinning;
+uint64_t progress, progress_seen;
 const Kernel* kernel;
 void** kernel_arguments;
 
@@ -79,6 +82,11 @@ std::string where() {
 /// Lets the next thread run; returns when it is this one's turn again.
 void wait(Site site) {
     current->waits_at = site;
+    if (order.empty() && progress != progress_seen) {
+        progress_seen = progress;
+        for (unsigned thread : spinning) order.add(thread);
+        spinning.clear();
+    }
     if (order.empty()) deadlock();
     unsigned self = current->linear, next = order.take();
     if (next == self) return;
@@ -87,12 +95,14 @@ void wait(Site site) {
 }
 
 void finish_barrier() {
+    progress++;
     block.arrived = 0;
     for (unsigned i = 0; i < block.threads; i++)
         if (!threads[i].exited) order.add(i);
 }
 
 void finish_meeting(Meeting& meeting, unsigned first_thread) {
+    progress++;
     if (meeting.complete) meeting.complete(meeting.lanes, meeting.closure);
     for (unsigned left = meeting.arrived; left; left &= left - 1) order.add(first_thread + unsigned(__builtin_ctz(left)));
     meeting.arrived = 0;
@@ -106,6 +116,7 @@ void run_thread() {
     Warp& warp = warps[self / 32];
     warp.alive &= ~(1u << self % 32);
     block.live--;
+    progress++;
     // Who waits for this thread waits no longer.
     for (Meeting& meeting : warp.at)
         if (meeting.arrived && !(meeting.mask & warp.alive & ~meeting.arrived)) finish_meeting(meeting, self & ~31u);
@@ -141,6 +152,8 @@ void run_block(uint64_t number) {
     block.index = {unsigned(number % grid.x), unsigned(number / grid.x % grid.y), unsigned(number / grid.x / grid.y)};
     block.live = block.threads;
     block.arrived = 0;
+    spinning.clear();
+    progress = progress_seen = 0;
     order.clear(block.threads);
     order.reseed(number);
     for (unsigned i = 0; i < block.threads; i++) {
@@ -237,6 +250,13 @@ void meet(Site site, unsigned mask, void* mine, void (*complete)(void**, const v
     if (meeting.arrived == (mask & warp.alive)) finish_meeting(meeting, first);
     wait(site);
 }
+
+void yield(Site site) {
+    spinning.push_back(current->linear);
+    wait(site);
+}
+
+void progressed() { progress++; }
 
 void demand_whole_warp(const char* operation) {
     unsigned alive = warps[current->linear / 32].alive;

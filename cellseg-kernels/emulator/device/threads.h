@@ -75,6 +75,11 @@ void barrier(Site site);
 /// (null for a lane that is not here).
 void meet(Site site, unsigned mask, void* mine, void (*complete)(void**, const void*), const void* closure);
 
+/// Lets others run, in a loop that waits for what they do; the loop's `site` is told where they never do it.
+void yield(Site site);
+/// What loops around `yield` wait for may have come.
+void progressed();
+
 inline unsigned lane() { return current->linear % 32; }
 
 /// `whole` runs once for the lanes of `mask`, over a pointer to each lane's `mine`.

@@ -1,7 +1,7 @@
 // Sums and maxima over the threads of a warp and of a block, in an order that depends on nothing but the number of threads.
 
-/// The sum over the warp, in every lane.
-DEVICE inline f32 warp_sum(f32 v) {
+/// The sum over the warp, in every lane, for f32 and f64.
+template <typename T> DEVICE inline T warp_sum(T v) {
 #pragma unroll
     for (i32 apart = 16; apart > 0; apart /= 2) v += __shfl_xor_sync(0xffffffffu, v, apart);
     return v;
@@ -14,14 +14,14 @@ DEVICE inline f32 warp_max(f32 v) {
     return v;
 }
 
-/// The sum over a block of `THREADS` threads along x, in every thread. All of them must come here.
-template <i32 THREADS> DEVICE inline f32 block_sum(f32 v) {
+/// The sum over a block of `THREADS` threads along x, in every thread, for f32 and f64. All of them must come here.
+template <i32 THREADS, typename T> DEVICE inline T block_sum(T v) {
     static_assert(THREADS % 32 == 0, "whole warps");
-    __shared__ f32 of_warp[THREADS / 32];
+    __shared__ T of_warp[THREADS / 32];
     v = warp_sum(v);
     if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = v;
     __syncthreads();
-    f32 sum = of_warp[0];
+    T sum = of_warp[0];
 #pragma unroll
     for (i32 warp = 1; warp < THREADS / 32; warp++) sum += of_warp[warp];
     __syncthreads();  // the next call writes the same memory

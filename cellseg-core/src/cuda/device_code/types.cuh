@@ -8,6 +8,7 @@ typedef unsigned long long u64;
 typedef int i32;
 typedef long long i64;
 typedef float f32;
+typedef double f64;
 
 #define DEVICE __device__
 #ifdef CELLSEG_EMULATED

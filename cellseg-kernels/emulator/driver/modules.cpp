@@ -1,0 +1,95 @@
+// The calls that load kernels and launch them.
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../device/threads.h"
+#include "api.h"
+#include "memory.h"
+#include "streams.h"
+#include "units.h"
+
+using namespace cellseg_emulated;
+
+namespace {
+
+/// A kernel of a loaded module, and what was allowed to it.
+struct Function {
+    const Kernel* kernel;
+    int dynamic_shared;
+};
+
+constexpr int ALWAYS_ALLOWED = 48 << 10;
+constexpr int MAX_DYNAMIC_SHARED_SIZE_BYTES = 8;
+
+}  // namespace
+
+CELLSEG_API cuModuleLoadData(void** out, const void* image) {
+    auto held = alone();
+    auto module = std::make_unique<Module>();
+    std::string why;
+    if (!read_image(static_cast<const char*>(image), *module, why)) return because(INVALID_IMAGE, why.c_str());
+    *out = module.release();
+    return SUCCESS;
+}
+CELLSEG_API cuModuleUnload(void* module) {
+    delete static_cast<Module*>(module);
+    return SUCCESS;
+}
+CELLSEG_API cuModuleGetFunction(void** out, void* module, const char* name) {
+    auto held = alone();
+    const Module& loaded = *static_cast<Module*>(module);
+    const Kernel* kernel = find_kernel(loaded, name);
+    if (!kernel) return because(NOT_FOUND, ("no kernel " + std::string(name) + " in " + loaded.source).c_str());
+    *out = new Function{kernel, ALWAYS_ALLOWED};  // as long as the process: a function has no destructor in the driver
+    return SUCCESS;
+}
+CELLSEG_API cuFuncSetAttribute(void* function, int attribute, int value) {
+    auto held = alone();
+    if (attribute == MAX_DYNAMIC_SHARED_SIZE_BYTES) {
+        if (value < 0 || size_t(value) > most_shared_of_block()) return because(INVALID_VALUE, "more shared memory than a block can have");
+        static_cast<Function*>(function)->dynamic_shared = value;
+    }
+    return SUCCESS;
+}
+
+CELLSEG_API cuLaunchKernel(void* handle, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                           unsigned block_y, unsigned block_z, unsigned shared, void* stream, void** arguments, void**) {
+    auto held = alone();
+    if (current_device() < 0) return INVALID_CONTEXT;
+    const Function& function = *static_cast<Function*>(handle);
+    const Kernel& kernel = *function.kernel;
+    const std::string what = std::string(kernel.name) + " of " + kernel.source + ": ";
+    if (!grid_x || !grid_y || !grid_z || grid_x > 0x7fffffff || grid_y > 65535 || grid_z > 65535)
+        return because(INVALID_VALUE, (what + "a grid with no block, or with more than 65535 along y or z").c_str());
+    const uint64_t threads = uint64_t(block_x) * block_y * block_z;
+    if (!threads || threads > 1024 || block_x > 1024 || block_y > 1024 || block_z > 64)
+        return because(INVALID_VALUE, (what + "a block with no thread, or with more than 1024").c_str());
+    if (threads > kernel.most_threads)
+        return because(INVALID_VALUE, (what + std::to_string(threads) + " threads, where its BOUNDS say " +
+                                       std::to_string(kernel.most_threads)).c_str());
+    if (shared > unsigned(function.dynamic_shared))
+        return because(INVALID_VALUE, (what + std::to_string(shared) + " bytes of dynamic shared memory, where " +
+                                       std::to_string(function.dynamic_shared) + " are allowed").c_str());
+    // The driver copies the arguments at once, and so does this.
+    struct Copied {
+        std::vector<std::vector<unsigned char>> values;
+        std::vector<void*> pointers;
+    };
+    auto copied = std::make_shared<Copied>();
+    for (unsigned i = 0; i < kernel.arguments; i++) {
+        const auto* first = static_cast<const unsigned char*>(arguments[i]);
+        copied->values.emplace_back(first, first + kernel.sizes[i]);
+        void* address = nullptr;
+        if (kernel.is_pointer[i]) std::memcpy(&address, first, sizeof address);
+        if (address && !find(address, 1))
+            return because(INVALID_VALUE, (what + "its argument " + std::to_string(i) + " points to no device memory").c_str());
+    }
+    for (auto& value : copied->values) copied->pointers.push_back(value.data());
+    Stream* queue = stream ? static_cast<Stream*>(stream) : default_stream(current_device());
+    push(queue, [=, &kernel](std::string& fault) {
+        return launch(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, copied->pointers.data(), fault);
+    });
+    return SUCCESS;
+}
