@@ -41,6 +41,11 @@ impl DType {
             DType::F64 | DType::U8 | DType::I32 => None,
         }
     }
+
+    /// Whether this is a floating point type, so that gradients exist.
+    pub fn is_real(self) -> bool {
+        !matches!(self, DType::U8 | DType::I32)
+    }
 }
 
 mod sealed {

@@ -195,7 +195,7 @@ fn compute<const N: usize, K: Kernel<N>>(
             // Half precision is a storage type on the CPU: widened on the way in, rounded on the way out.
             let mut wide = inputs.map(Cow::into_owned);
             for t in &mut wide {
-                *t = t.cast(DType::F32)?;
+                *t = t.detached().cast(DType::F32)?;
             }
             let wide = wide.map(Cow::Owned);
             let (y, aux) = on_cpu::<f32, N, K>(kernel, shapes, shape, wide, recording, in_place)?;

@@ -246,18 +246,27 @@ impl Tensor {
         Ok(Tensor { data: Data::new(data), tape: None, ..self.clone() })
     }
 
-    /// The same numbers rounded to another type, off any tape, as a constant.
+    /// The same numbers rounded to another type. Recorded on the tape, if there is one: the gradient is rounded to this
+    /// type in turn. Integers want no gradient.
     ///
     /// # Errors
     /// [`Error::Memory`]; [`Error::DType`] on a GPU for types other than f32, f16 and bf16.
     pub fn cast(&self, dtype: DType) -> Result<Self> {
         if dtype == self.dtype() {
-            return Ok(self.detached());
+            return Ok(self.clone());
         }
-        match self.buffer() {
-            Buffer::Cpu(b) => Ok(Self::wrap(self.shape, Buffer::Cpu(b.cast(dtype)?))),
-            Buffer::Cuda(b) => Ok(Self::wrap(self.shape, Buffer::Cuda(b.cast(dtype)?))),
+        let data = match self.buffer() {
+            Buffer::Cpu(b) => Buffer::Cpu(b.cast(dtype)?),
+            Buffer::Cuda(b) => Buffer::Cuda(b.cast(dtype)?),
+        };
+        let mut y = Self::wrap(self.shape, data);
+        y.wants_gradient = self.wants_gradient && dtype.is_real();
+        y.tape = self.tape.clone();
+        if let Some(tape) = self.tape.as_ref().filter(|_| y.wants_gradient) {
+            let (id, before) = (self.id, self.dtype());
+            tape.record(y.id, move |grad| Ok(vec![(id, grad.cast(before)?)]));
         }
+        Ok(y)
     }
 
     /// The same numbers in the same order with other extents. Recorded on the tape, if there is one.

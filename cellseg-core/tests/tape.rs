@@ -167,6 +167,54 @@ fn half_precision_is_computed_in_single_and_rounded_once() -> Result<()> {
 }
 
 #[test]
+fn a_cast_is_recorded_and_its_gradient_is_rounded_to_the_types_on_the_way() -> Result<()> {
+    let w = noise(&[64], 1).cast(DType::F32)?.trainable();
+    let tape = Tape::new();
+    let half = w.on(&tape).cast(DType::F16)?;
+    let square = mul(&half, &half)?;
+    let grads = tape.backward_from(&square.cast(DType::F32)?, Tensor::full(1.0f32 / 3.0, &[64])?)?;
+    // Of w, the type of w; computed from the rounded w and the rounded third, and rounded twice more: each product, the sum.
+    let third = half::f16::from_f32(1.0 / 3.0).to_f32();
+    let expected = w.to_vec::<f32>()?.into_iter().map(|w| {
+        let product = half::f16::from_f32(half::f16::from_f32(w).to_f32() * third);
+        (product + product).to_f32()
+    });
+    let found = grads.get(&w).expect("w is trainable").to_vec::<f32>()?;
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    Ok(())
+}
+
+#[test]
+fn a_cast_within_a_checkpoint_gives_the_same_gradient_to_a_tensor_from_outside() -> Result<()> {
+    let (x, w) = (noise(&[7], 1).cast(DType::BF16)?, noise(&[7], 2).cast(DType::F32)?.trainable());
+    let block = {
+        let w = w.clone();
+        move |x: &Tensor| {
+            let w = x.tape().map_or(w.clone(), |tape| w.on(tape));
+            exp(mul(x, &w.cast(x.dtype())?)?)
+        }
+    };
+    let gradient = |kept: bool| -> Result<Vec<f32>> {
+        let tape = Tape::new();
+        let x = x.on(&tape);
+        let y = if kept { checkpoint(&x, block.clone())? } else { block(&x)? };
+        let grads = tape.backward_from(&y, Tensor::full(half::bf16::ONE, &[7])?)?;
+        grads.get(&w).expect("w is trainable").to_vec()
+    };
+    assert_eq!(gradient(true)?, gradient(false)?);
+    Ok(())
+}
+
+#[test]
+fn integers_want_no_gradient() -> Result<()> {
+    let tape = Tape::new();
+    let w = noise(&[4], 1).trainable().on(&tape);
+    assert!(w.cast(DType::F16)?.wants_gradient() && !w.cast(DType::I32)?.wants_gradient());
+    assert_eq!(tape.len(), 1);
+    Ok(())
+}
+
+#[test]
 fn mistakes_are_errors_that_say_what_to_do() -> Result<()> {
     let (x, w) = (noise(&[4], 1), noise(&[5], 2).trainable());
     let told = |r: Result<Tensor>| r.err().map(|e| e.to_string()).unwrap_or_default();
