@@ -16,6 +16,7 @@
 //! **One layout.** Volumes are channels last, `[n, d, h, w, c]`, and convolution kernels `[kd, kh, kw, in, out]`; every
 //! tensor is contiguous. **No global state**: recording is asked for by `x.on(&tape)`, and nothing is recorded otherwise.
 
+mod choice;
 pub mod cuda;
 mod derived;
 mod device;
@@ -32,6 +33,7 @@ mod tensor;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use choice::DeviceChoice;
 pub use device::Device;
 pub use dtype::{DType, Element, Real};
 pub use error::{Error, Result};

@@ -39,7 +39,7 @@ pub enum Error {
     /// A loss that is no longer a number.
     #[error(
         "training diverged: the {loss} loss is {value} at step {step}; continue from an earlier checkpoint with a \
-         lower learning_rate (now {learning_rate}) or a lower clip_norm"
+         lower learning_rate (now {learning_rate}) or a lower clip_norm; with compute = \"f16\", bf16 has a wider range"
     )]
     Diverged {
         /// Which of the losses.

@@ -12,6 +12,7 @@
 //! This crate reads and writes no file and prints nothing: volumes come as array views, weights and checkpoints go as
 //! named arrays, progress is told to an observer.
 
+mod compute;
 mod error;
 pub mod infer;
 pub mod intensity;
@@ -21,6 +22,7 @@ mod volume;
 pub mod weights;
 pub mod wnet3d;
 
+pub use compute::Compute;
 pub use error::{Error, Result};
 pub use volume::VolumeView;
 pub use wnet3d::{WNet3d, WNet3dConfig};

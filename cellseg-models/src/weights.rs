@@ -7,7 +7,7 @@ use crate::{
     Error, Result,
     layers::{Module, Parameter},
 };
-use cellseg_core::Tensor;
+use cellseg_core::{Result as CoreResult, Tensor};
 use ndarray::ArrayD;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,13 +31,28 @@ pub fn state(network: &impl Module) -> Result<State> {
 /// # Errors
 /// [`Error::Weights`] with the first tensor that does not fit.
 pub fn load(network: &mut impl Module, architecture: &str, state: &State) -> Result<()> {
-    let mut values = import(network, architecture, state)?.into_iter();
+    let values = import(network, architecture, state)?;
+    replace(network, values.into_iter().map(|(_, value)| value));
+    Ok(())
+}
+
+/// Replaces each weight of a network by what `of` makes of it: the same numbers elsewhere, or in another type. Nothing is
+/// changed where one cannot be made.
+pub(crate) fn change(network: &mut impl Module, of: impl Fn(&Tensor) -> CoreResult<Tensor>) -> Result<()> {
+    let mut values = Vec::new();
+    network.each("", &mut |_, p| values.push(of(p.tensor())));
+    replace(network, values.into_iter().collect::<CoreResult<Vec<_>>>()?);
+    Ok(())
+}
+
+/// Replaces all weights of a network, in the order of its parameters.
+fn replace(network: &mut impl Module, values: impl IntoIterator<Item = Tensor>) {
+    let mut values = values.into_iter();
     network.each_mut("", &mut |_, p| {
-        if let Some((_, value)) = values.next() {
+        if let Some(value) = values.next() {
             p.set(value);
         }
     });
-    Ok(())
 }
 
 /// One array for each parameter of a network, where `of` makes one.

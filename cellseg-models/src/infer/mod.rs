@@ -57,6 +57,7 @@ pub fn class_maps(
         ));
     }
     let intensity = volume.fit(&settings.normalisation)?;
+    let network = &network.prepared(settings.compute)?;
     let classes = network.config().classes;
     let mode = PassMode::default();
     let (maps, output) = match settings.compat {

@@ -1,6 +1,6 @@
 //! How inference is done.
 
-use crate::{Error, Result, intensity::Normalisation, wnet3d::EXTENT_MULTIPLE};
+use crate::{Compute, Error, Result, intensity::Normalisation, wnet3d::EXTENT_MULTIPLE};
 use serde::{Deserialize, Serialize};
 
 /// How inference is done.
@@ -15,6 +15,8 @@ pub struct Inference {
     pub output: Output,
     /// Whether to compute what another program computes, where that differs.
     pub compat: Compat,
+    /// The type of activations. The maps are `f32` in any case.
+    pub compute: Compute,
 }
 
 /// What the maps hold.

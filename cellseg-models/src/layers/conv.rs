@@ -2,7 +2,7 @@
 
 use super::{Layout, Parameter, module};
 use crate::Result;
-use cellseg_core::{Rng, Tensor};
+use cellseg_core::{Device, Rng, Tensor};
 use cellseg_kernels::{
     conv_transpose3d::{self, conv_transpose3d},
     conv3d::{self, conv3d},
@@ -37,7 +37,8 @@ impl Conv3d {
     /// Those of [`conv3d()`].
     pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
         let k = self.weight.tensor().shape().dims()[0];
-        conv3d(x, self.weight.tensor(), Some(self.bias.tensor()), &conv3d::Conv3d::same(k))
+        let (weight, bias) = (self.weight.in_type_of(x)?, self.bias.in_type_of(x)?);
+        conv3d(x, &weight, Some(&bias), &conv3d::Conv3d::same(k))
     }
 }
 
@@ -64,12 +65,18 @@ impl ConvTranspose3d {
         })
     }
 
+    /// The device that holds the weights.
+    pub(crate) fn device(&self) -> Device {
+        self.weight.tensor().device()
+    }
+
     /// `x`, `[n, d, h, w, cin]`, on a grid twice as fine: `[n, 2d, 2h, 2w, cout]`.
     ///
     /// # Errors
     /// Those of [`conv_transpose3d()`].
     pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
         let settings = conv_transpose3d::ConvTranspose3d::upsampling(2);
-        conv_transpose3d(x, self.weight.tensor(), Some(self.bias.tensor()), &settings)
+        let (weight, bias) = (self.weight.in_type_of(x)?, self.bias.in_type_of(x)?);
+        conv_transpose3d(x, &weight, Some(&bias), &settings)
     }
 }

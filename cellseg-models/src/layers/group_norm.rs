@@ -38,6 +38,7 @@ impl GroupNorm {
     /// # Errors
     /// Those of [`norm`].
     pub fn forward(&self, x: Tensor, settings: &Norm) -> cellseg_core::Result<Tensor> {
-        norm(x, self.weight.tensor(), self.bias.tensor(), None, settings)
+        let (weight, bias) = (self.weight.in_type_of(&x)?, self.bias.in_type_of(&x)?);
+        norm(x, &weight, &bias, None, settings)
     }
 }

@@ -3,6 +3,8 @@
 //! A layer's parameters have the names and, on their way in and out, the memory layout of PyTorch's state dict, so that
 //! published weights load without a table of names. Inside, kernels are channels last; the transposition happens once,
 //! when weights are loaded or given out.
+//!
+//! Layers compute in the type of their input, whatever the type of their parameters is.
 
 mod conv;
 mod group_norm;

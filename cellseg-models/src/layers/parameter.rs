@@ -1,8 +1,9 @@
 //! One trainable tensor.
 
 use crate::Result;
-use cellseg_core::{Rng, Tensor};
+use cellseg_core::{Result as CoreResult, Rng, Tensor};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use std::borrow::Cow;
 
 /// How a parameter's axes are ordered in PyTorch, compared with the order here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,16 @@ impl Parameter {
     /// The numbers, channels last.
     pub fn tensor(&self) -> &Tensor {
         &self.value
+    }
+
+    /// The numbers in the type of `x`, which is what an operation on `x` takes. Recorded where `x` is recorded: the gradient
+    /// is that of the parameter, in the parameter's own type.
+    pub(crate) fn in_type_of(&self, x: &Tensor) -> CoreResult<Cow<'_, Tensor>> {
+        if x.dtype() == self.value.dtype() {
+            return Ok(Cow::Borrowed(&self.value));
+        }
+        let value = x.tape().map_or_else(|| self.value.clone(), |tape| self.value.on(tape));
+        value.cast(x.dtype()).map(Cow::Owned)
     }
 
     /// The numbers, to be written to.

@@ -1,7 +1,7 @@
 //! The settings of self-supervised training.
 
 use crate::{
-    Error, Result,
+    Compute, Error, Result,
     infer::{Inference, Windows},
     intensity::Normalisation,
     wnet3d::{EXTENT_MULTIPLE, WNet3dConfig},
@@ -65,6 +65,9 @@ pub struct TrainConfig {
     pub windows: Windows,
     /// Less memory for a third more time: of each block only the input is kept for the backward pass. The same bits.
     pub recompute: bool,
+    /// The type of activations, in training and in its validations. Weights are `f32` in any case, and so is the network
+    /// that comes out: how it computes when it is used is [`Inference::compute`].
+    pub compute: Compute,
 }
 
 /// What the classes are judged by: the settings of SoftNCuts on intensities from 0 to 100.
@@ -167,6 +170,7 @@ impl Default for TrainConfig {
             checkpoint_every: 50,
             windows: Windows::default(),
             recompute: false,
+            compute: Compute::F32,
         }
     }
 }

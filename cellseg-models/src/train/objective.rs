@@ -12,8 +12,8 @@ pub(super) struct Losses {
     pub(super) total: Tensor,
 }
 
-/// The losses of the patches `x`, `[n, d, h, w, 1]` from 0 to 100, recorded where `x` is on a tape. `warm_up` is the weight
-/// of the order of the classes in this step.
+/// The losses of the patches `x`, `[n, d, h, w, 1]` from 0 to 100 in host memory, computed where the network lies and
+/// recorded where `x` is on a tape. `warm_up` is the weight of the order of the classes in this step.
 pub(super) fn losses(
     network: &WNet3d,
     x: &Tensor,
@@ -21,18 +21,20 @@ pub(super) fn losses(
     mode: &PassMode,
     warm_up: f64,
 ) -> Result<Losses> {
-    let classes = network.classes(x, mode)?;
-    let n_cuts = soft_ncuts(&classes, x, &config.n_cuts.settings())?;
+    let patches = x.detached();
+    let image = patches.to(&network.device())?;
+    let input = x.tape().map_or_else(|| image.clone(), |tape| image.on(tape));
+    let classes = network.classes(&input, mode)?;
+    let n_cuts = soft_ncuts(&classes, &image, &config.n_cuts.settings())?;
     let painted = network.reconstruction(&classes, mode)?;
-    let image = x.detached();
     let (reconstruction, grey) = match config.reconstruction {
         Reconstruction::Mse => {
             let painted = pointwise::scale(painted, config.decoder_gain)?;
-            (loss::mse(&painted, &image)?, variance(image.as_slice()?))
+            (loss::mse(&painted, &image)?, variance(patches.as_slice()?))
         }
         Reconstruction::Bce => {
-            let image = pointwise::scale(&image, 1.0 / f64::from(FULL_SCALE))?;
-            (loss::bce_with_logits(&painted, &image)?, entropy(image.as_slice()?))
+            let patches = from_0_to_1(&patches)?;
+            (loss::bce_with_logits(&painted, &patches.to(&image.device())?)?, entropy(patches.as_slice()?))
         }
     };
     let weight = match config.balance {
@@ -46,23 +48,27 @@ pub(super) fn losses(
         pointwise::scale(&reconstruction, weight)?,
     )?;
     if warm_up > 0.0 {
-        total = pointwise::add(total, pointwise::scale(disorder(&classes, &image)?, warm_up)?)?;
+        total = pointwise::add(total, pointwise::scale(disorder(&classes, &patches)?, warm_up)?)?;
     }
     Ok(Losses { n_cuts, reconstruction, total })
 }
 
 /// How far the classes are from being ordered by brightness: with classes numbered from 0 to 1, the mean squared error of
-/// the expected class against the image from 0 to 1, as a share of the image's variance.
-fn disorder(classes: &Tensor, image: &Tensor) -> Result<Tensor> {
+/// the expected class against the patches from 0 to 1, as a share of their variance.
+fn disorder(classes: &Tensor, patches: &Tensor) -> Result<Tensor> {
     let k = classes.shape().channels();
     let numbers: Vec<f32> = (0..k).map(|i| i as f32 / (k - 1) as f32).collect();
-    let numbers =
-        pointwise::broadcast_to(&Tensor::from_slice(&numbers, &[1, 1, 1, 1, k])?, classes.shape().dims())?;
+    let numbers = Tensor::from_slice(&numbers, &[1, 1, 1, 1, k])?.to(&classes.device())?;
+    let numbers = pointwise::broadcast_to(&numbers, classes.shape().dims())?;
     let expected = reduce::sum_axes(&pointwise::mul(classes, numbers)?, &[4], true)?;
-    let image = pointwise::scale(image, 1.0 / f64::from(FULL_SCALE))?;
-    let error = loss::mse(&expected, &image)?;
-    let grey = variance(image.as_slice()?);
+    let patches = from_0_to_1(patches)?;
+    let error = loss::mse(&expected, &patches.to(&classes.device())?)?;
+    let grey = variance(patches.as_slice()?);
     Ok(pointwise::scale(error, if grey > 0.0 { 1.0 / grey } else { 0.0 })?)
+}
+
+fn from_0_to_1(patches: &Tensor) -> Result<Tensor> {
+    Ok(pointwise::scale(patches, 1.0 / f64::from(FULL_SCALE))?)
 }
 
 fn mean(xs: &[f32]) -> f64 {

@@ -43,10 +43,15 @@ pub struct StepReport {
     pub reconstruction: f64,
     /// The weighted sum of both, which is minimised.
     pub loss: f64,
-    /// The Euclidean norm of the gradient, before it was clipped.
+    /// The Euclidean norm of the gradient, before it was clipped; infinite where `skipped`.
     pub gradient_norm: f64,
     /// The step size.
     pub learning_rate: f64,
+    /// What the loss was multiplied by so that its gradients do not vanish in half precision: 1 in other types.
+    pub loss_scale: f64,
+    /// Whether the weights stayed as they are because a gradient overflowed in half precision. The loss is scaled less from
+    /// then on.
+    pub skipped: bool,
 }
 
 /// One validation.

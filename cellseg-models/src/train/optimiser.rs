@@ -11,8 +11,18 @@ use crate::{
     weights::{self, State},
 };
 use cellseg_core::{Error as CoreError, Gradients, Tensor};
-use cellseg_kernels::optim::{self, Adam, Optimizer, clip_norm};
+use cellseg_kernels::{
+    optim::{self, Adam, Optimizer, clip_norm},
+    pointwise,
+};
 use std::collections::BTreeMap;
+
+/// Whether weights are moved in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Move {
+    Take,
+    Skip,
+}
 
 /// Adam with clipped gradients.
 pub(super) struct Optimiser {
@@ -29,13 +39,14 @@ impl Optimiser {
         Optimiser { adam: Optimizer::new(rule), clip_norm }
     }
 
-    /// Moves all weights, unless `check` objects to the norm of the gradient, which is returned.
+    /// Moves all weights along gradients that are `scale` times too large, unless `check` objects to their norm, which is
+    /// returned. `check` may also ask for the step to be left out.
     pub(super) fn step(
         &mut self,
         network: &mut WNet3d,
         gradients: &mut Gradients,
-        learning_rate: f64,
-        check: impl FnOnce(f64) -> Result<()>,
+        [learning_rate, scale]: [f64; 2],
+        check: impl FnOnce(f64) -> Result<Move>,
     ) -> Result<f64> {
         let mut moved: Vec<(String, &mut Tensor, Tensor)> = Vec::new();
         let mut missing = false;
@@ -46,8 +57,16 @@ impl Optimiser {
         if missing {
             return Err(CoreError::Gradient("a weight has no gradient, though the loss depends on it").into());
         }
+        if scale != 1.0 {
+            moved = moved
+                .into_iter()
+                .map(|(name, p, g)| Ok((name, p, pointwise::scale(g, 1.0 / scale)?)))
+                .collect::<Result<_>>()?;
+        }
         let norm = clip_norm(moved.iter_mut().map(|(_, _, g)| g), self.clip_norm)?;
-        check(norm)?;
+        if check(norm)? == Move::Skip {
+            return Ok(norm);
+        }
         self.adam.rule.lr = learning_rate;
         self.adam.step(moved.iter_mut().map(|(name, p, g)| (name.as_str(), &mut **p, &*g)))?;
         Ok(norm)
@@ -66,8 +85,11 @@ impl Optimiser {
         Ok(out)
     }
 
-    /// Goes on after `step` steps with a checkpoint's moments.
+    /// Goes on after `step` updates with a checkpoint's moments.
     pub(super) fn load(&mut self, network: &WNet3d, checkpoint: &Checkpoint, step: u64) -> Result<()> {
+        if step == 0 {
+            return Ok(());
+        }
         let [first, second] = [(FIRST_MOMENT, "first"), (SECOND_MOMENT, "second")].map(|(prefix, which)| {
             weights::import(network, &format!("the {which} moments of Adam"), &checkpoint.part(prefix))
         });

@@ -1,11 +1,17 @@
 //! The steps of training.
 
 use super::{
-    Checkpoint, LabelledVolume, Observer, StepReport, ValidationReport, checkpoint::BEST,
-    config::TrainConfig, objective::losses, optimiser::Optimiser, patches::Patches, validation::mean_dice,
+    Checkpoint, LabelledVolume, Observer, StepReport, ValidationReport,
+    checkpoint::BEST,
+    config::TrainConfig,
+    loss_scale::{LEAST, LossScale},
+    objective::losses,
+    optimiser::{Move, Optimiser},
+    patches::Patches,
+    validation::mean_dice,
 };
-use crate::{Error, Result, VolumeView, WNet3d, weights::State, wnet3d::PassMode};
-use cellseg_core::{Rng, Tape};
+use crate::{Compute, Error, Result, VolumeView, WNet3d, weights::State, wnet3d::PassMode};
+use cellseg_core::{Device, Rng, Tape};
 use serde::{Deserialize, Serialize};
 
 /// How training ended.
@@ -48,11 +54,19 @@ pub(super) struct Progress {
     labelled: bool,
     /// Validations since then.
     stale: u64,
+    /// Of half precision only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss_scale: Option<LossScale>,
 }
 
 impl Progress {
     pub(super) fn best_dice(&self) -> Option<f64> {
         self.best.filter(|_| self.labelled).map(|(score, _)| score)
+    }
+
+    /// How often the weights were moved.
+    fn updates(&self) -> u64 {
+        self.step - self.loss_scale.map_or(0, |scale| scale.skipped())
     }
 }
 
@@ -75,30 +89,34 @@ const DROPOUT: u64 = 1;
 
 impl<'v, 'l> Trainer<'v, 'l> {
     pub(super) fn new(
+        device: &Device,
         volumes: &[VolumeView<'v>],
         validation: &[LabelledVolume<'l>],
         config: &TrainConfig,
     ) -> Result<Self> {
         config.validate()?;
         validation.iter().try_for_each(LabelledVolume::check)?;
-        let network = WNet3d::new(&config.network, config.seed)?;
+        let network = WNet3d::new(&config.network, config.seed)?.with_compute(config.compute).to(device)?;
+        let labelled = !validation.is_empty();
+        let loss_scale = LossScale::start(config.compute);
         Ok(Trainer {
             patches: Patches::new(volumes, config)?,
             validation: validation.to_vec(),
             optimiser: Optimiser::new(config),
             network,
-            progress: Progress { labelled: !validation.is_empty(), ..Progress::default() },
+            progress: Progress { labelled, loss_scale, ..Progress::default() },
             best_weights: State::new(),
             config: config.clone(),
         })
     }
 
     pub(super) fn resume(
+        device: &Device,
         checkpoint: &Checkpoint,
         volumes: &[VolumeView<'v>],
         validation: &[LabelledVolume<'l>],
     ) -> Result<Self> {
-        let mut trainer = Self::new(volumes, validation, &checkpoint.config()?)?;
+        let mut trainer = Self::new(device, volumes, validation, &checkpoint.config()?)?;
         let (before, now) = (checkpoint.volumes()?, trainer.patches.extents());
         if before != now {
             return Err(Error::Checkpoint(format!(
@@ -114,7 +132,7 @@ impl<'v, 'l> Trainer<'v, 'l> {
         }
         trainer.progress = progress;
         trainer.network.load(&checkpoint.last_weights())?;
-        trainer.optimiser.load(&trainer.network, checkpoint, progress.step)?;
+        trainer.optimiser.load(&trainer.network, checkpoint, progress.updates())?;
         trainer.best_weights = checkpoint.part(BEST);
         Ok(trainer)
     }
@@ -140,7 +158,7 @@ impl<'v, 'l> Trainer<'v, 'l> {
             self.network.load(&self.best_weights)?;
         }
         Ok(Trained {
-            network: self.network,
+            network: self.network.with_compute(Compute::F32),
             end: end.unwrap_or(End::Finished),
             steps: self.progress.step,
             best_dice: self.progress.best.filter(|_| self.progress.labelled),
@@ -172,10 +190,26 @@ impl<'v, 'l> Trainer<'v, 'l> {
         let n_cuts = finite("SoftNCuts", losses.n_cuts.item()?)?;
         let reconstruction = finite("reconstruction", losses.reconstruction.item()?)?;
         let loss = finite("total", losses.total.item()?)?;
-        let mut gradients = tape.backward(&losses.total)?;
-        let norm = self.optimiser.step(&mut self.network, &mut gradients, learning_rate, |norm| {
-            finite("gradient of the", norm).map(drop)
-        })?;
+        let (mut gradients, scale) = match self.progress.loss_scale {
+            None => (tape.backward(&losses.total)?, 1.0),
+            Some(scale) => {
+                let seed = scale.seed(&losses.total)?;
+                (tape.backward_from(&losses.total, seed)?, scale.factor())
+            }
+        };
+        // Without a scale that could be less, or where it is small already, an infinite gradient is the network's own.
+        let may_skip = scale > LEAST && self.progress.loss_scale.is_some();
+        let norm =
+            self.optimiser.step(&mut self.network, &mut gradients, [learning_rate, scale], |norm| {
+                if !norm.is_finite() && may_skip {
+                    return Ok(Move::Skip);
+                }
+                finite("gradient of the", norm).map(|_| Move::Take)
+            })?;
+        let skipped = !norm.is_finite();
+        if let Some(scale) = &mut self.progress.loss_scale {
+            scale.update(skipped);
+        }
         self.progress.step += 1;
         self.progress.loss_sum += loss;
         self.progress.loss_count += 1;
@@ -185,8 +219,10 @@ impl<'v, 'l> Trainer<'v, 'l> {
             n_cuts,
             reconstruction,
             loss,
-            gradient_norm: norm,
+            gradient_norm: if skipped { f64::INFINITY } else { norm },
             learning_rate,
+            loss_scale: scale,
+            skipped,
         })
     }
 

@@ -1,7 +1,10 @@
 //! How well the foreground agrees with labels that training never sees.
 
 use super::config::TrainConfig;
-use crate::{Error, Result, VolumeView, WNet3d, infer};
+use crate::{
+    Error, Result, VolumeView, WNet3d,
+    infer::{self, Inference},
+};
 use ndarray::ArrayView3;
 
 /// The probability from which a voxel counts as foreground.
@@ -44,9 +47,10 @@ pub(super) fn mean_dice(
     volumes: &[LabelledVolume<'_>],
     config: &TrainConfig,
 ) -> Result<Option<f64>> {
+    let settings = Inference { compute: config.compute, ..config.inference() };
     let mut sum = 0.0;
     for v in volumes {
-        let maps = infer::class_maps(network, &v.volume, &config.inference(), &mut ())?;
+        let maps = infer::class_maps(network, &v.volume, &settings, &mut ())?;
         sum += dice(maps.into_foreground().view(), v.labels);
     }
     Ok((!volumes.is_empty()).then(|| sum / volumes.len() as f64))

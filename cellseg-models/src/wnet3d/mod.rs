@@ -15,14 +15,15 @@ pub use config::WNet3dConfig;
 pub use pass::PassMode;
 pub use unet::{EXTENT_MULTIPLE, UNet};
 
-use crate::{Error, Result, layers::module};
-use cellseg_core::{Rng, Tensor};
+use crate::{Compute, Error, Result, compute::widened, layers::module, weights};
+use cellseg_core::{Device, Rng, Tensor};
 use cellseg_kernels::softmax::softmax;
 
 /// The two U-Nets. A network that is only used for inference may lack the decoder.
 #[derive(Debug, Clone)]
 pub struct WNet3d {
     config: WNet3dConfig,
+    compute: Compute,
     encoder: UNet,
     decoder: Option<UNet>,
 }
@@ -51,7 +52,7 @@ impl WNet3d {
         let mut rng = Rng::new(seed).stream(0);
         let dims = [config.in_channels, config.width, config.classes];
         let encoder = UNet::new(dims, config.dropout, 0, &mut rng)?;
-        Ok(WNet3d { config: config.clone(), encoder, decoder: None })
+        Ok(WNet3d { config: config.clone(), compute: Compute::F32, encoder, decoder: None })
     }
 
     /// The sizes.
@@ -64,12 +65,44 @@ impl WNet3d {
         self.decoder.is_some()
     }
 
+    /// The same network with activations of another type. Weights keep theirs, and layers convert them where they use
+    /// them; inputs and outputs of the network are `f32` in any case.
+    pub fn with_compute(self, compute: Compute) -> Self {
+        WNet3d { compute, ..self }
+    }
+
+    /// The type of the activations.
+    pub fn compute(&self) -> Compute {
+        self.compute
+    }
+
+    /// Moves the weights to a device. Inputs must lie where the weights do.
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn to(mut self, device: &Device) -> Result<Self> {
+        weights::change(&mut self, |w| w.to(device))?;
+        Ok(self)
+    }
+
+    /// The device that holds the weights.
+    pub fn device(&self) -> Device {
+        self.encoder.device()
+    }
+
+    /// The encoder alone with its weights in the type of `compute`, so that no pass converts them again: for inference.
+    pub(crate) fn prepared(&self, compute: Compute) -> Result<Self> {
+        let mut network = WNet3d { decoder: None, ..self.clone() }.with_compute(compute);
+        weights::change(&mut network, |w| w.cast(compute.dtype()))?;
+        Ok(network)
+    }
+
     /// The encoder's output before the softmax: `[n, d, h, w, in_channels]` to `[n, d, h, w, classes]`.
     ///
     /// # Errors
     /// Extents that are no multiples of [`EXTENT_MULTIPLE`], another number of channels, memory.
     pub fn logits(&self, image: &Tensor, mode: &PassMode) -> Result<Tensor> {
-        Ok(self.encoder.forward(image, mode)?)
+        Ok(widened(self.encoder.forward(&image.cast(self.compute.dtype())?, mode)?)?)
     }
 
     /// How probable each class is in each voxel: the softmax of [`WNet3d::logits`].
@@ -92,6 +125,6 @@ impl WNet3d {
                 "weights with `decoder.*` tensors, as training writes them",
             )
         })?;
-        Ok(decoder.forward(classes, mode)?)
+        Ok(widened(decoder.forward(&classes.cast(self.compute.dtype())?, mode)?)?)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     Result,
     layers::{ConvTranspose3d, module},
 };
-use cellseg_core::{Error as CoreError, Result as CoreResult, Rng, Tensor};
+use cellseg_core::{Device, Error as CoreError, Result as CoreResult, Rng, Tensor};
 use cellseg_kernels::{concat::concat, pool::max_pool3d};
 
 /// Extents of an input are multiples of this: there are three poolings by 2.
@@ -71,6 +71,11 @@ impl UNet {
             dropout,
             first_block: place * BLOCKS,
         })
+    }
+
+    /// The device that holds the weights.
+    pub(super) fn device(&self) -> Device {
+        self.conv_trans2.device()
     }
 
     pub(super) fn set_dropout(&mut self, dropout: f64) {
