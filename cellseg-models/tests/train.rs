@@ -12,20 +12,7 @@ use cellseg_models::{
 };
 use ndarray::Array3;
 use std::ops::ControlFlow;
-
-/// Balls on a dark ground, and their labels.
-fn balls(seed: u64, dims: [usize; 3]) -> (Array3<f32>, Array3<u32>) {
-    let mut rng = cellseg_core::Rng::new(seed);
-    let count = dims.iter().product::<usize>() / 2000;
-    let centres: Vec<[f64; 3]> = (0..count).map(|_| dims.map(|n| rng.uniform() * n as f64)).collect();
-    let labels = Array3::from_shape_fn(dims, |(z, y, x)| {
-        let near =
-            |c: &[f64; 3]| [z, y, x].iter().zip(c).map(|(&a, c)| (a as f64 - c).powi(2)).sum::<f64>() < 16.0;
-        centres.iter().position(near).map_or(0, |i| i as u32 + 1)
-    });
-    let image = labels.mapv(|l| (if l > 0 { 300.0 } else { 100.0 } + 25.0 * rng.normal()) as f32);
-    (image, labels)
-}
+use support::balls;
 
 fn short(steps: u64) -> TrainConfig {
     TrainConfig {
