@@ -4,7 +4,7 @@
 // slope of the leaky rectifier or the alpha of the exponential unit; the others ignore it. Comparisons are written so
 // that what is not a number comes out of them as it does in PyTorch and on the CPU.
 
-constexpr int IDENTITY = 0, RELU = 1, LEAKY_RELU = 2, ELU = 3, GELU = 4, SIGMOID = 5;
+enum : int { IDENTITY = 0, RELU = 1, LEAKY_RELU = 2, ELU = 3, GELU = 4, SIGMOID = 5 };
 
 // P(X <= x) for a normally distributed X.
 DEVICE inline f32 normal_probability(f32 x) { return 0.5f + 0.5f * erff(x * 0.70710678f); }
