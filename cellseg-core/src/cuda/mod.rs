@@ -51,7 +51,7 @@ pub use tensor_map::TensorMap;
 use crate::{DType, Error, Result};
 
 /// What goes before the text of every kernel, name and text of each file in order: types, reductions, random numbers,
-/// one function for each PTX instruction, activations.
+/// one function for each PTX instruction, activations, walks over arrays.
 pub const PRELUDE: &[(&str, &str)] = &[
     ("types.cuh", include_str!("device_code/types.cuh")),
     ("reduce.cuh", include_str!("device_code/reduce.cuh")),
@@ -59,6 +59,7 @@ pub const PRELUDE: &[(&str, &str)] = &[
     ("ptx.cuh", include_str!("device_code/ptx.cuh")),
     ("hopper.cuh", include_str!("device_code/hopper.cuh")),
     ("activation.cuh", include_str!("device_code/activation.cuh")),
+    ("elements.cuh", include_str!("device_code/elements.cuh")),
 ];
 
 impl Cuda {
