@@ -13,9 +13,10 @@
 use std::time::Instant;
 
 use cellseg::post::{
-    Connectivity, Criterion, Flood, MaximaRule, OtsuRule, Overlaps, SeedTies, Spacing, Threshold,
-    VoronoiOtsu, components, contacts, fill_holes, gaussian, mask_above, otsu, percentiles, persistent_peaks,
-    regions, seed_volume, squared_distance_transform, surface_areas, voronoi_otsu, watershed_with,
+    Connectivity, Criterion, DenseCrf, Flood, MaximaRule, OtsuRule, Overlaps, SeedTies, Spacing, Threshold,
+    VoronoiOtsu, components, contacts, dense_crf_foreground, fill_holes, gaussian, mask_above, otsu,
+    percentiles, persistent_peaks, regions, seed_volume, squared_distance_transform, surface_areas,
+    voronoi_otsu, watershed_with,
 };
 use ndarray::{Array3, Axis};
 use ndarray_npy::{ReadableElement, read_npy};
@@ -164,6 +165,16 @@ impl Bench {
                         overlaps.matching(&thresholds, Criterion::Iou).expect("numbers")
                     },
                     |scores| scores[4].tp,
+                );
+            }
+            "crf" => {
+                let map = self.probability();
+                let image = self.read::<f32>("img").mapv(|value| ((value + 0.2) * 170.0).clamp(0.0, 255.0));
+                let settings = DenseCrf { intensity_sigma: Some(5.0), ..DenseCrf::default() };
+                let refine = || dense_crf_foreground(map.view(), image.view(), Spacing::VOXELS, &settings);
+                self.time(
+                    || refine().expect("probabilities"),
+                    |refined| refined.iter().filter(|p| **p > 0.5).count(),
                 );
             }
             "percentiles" => {

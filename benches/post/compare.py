@@ -2,7 +2,7 @@
 
 PROGRAM is what `cargo build --release --bench post` has built. Peers and ours alternate, each in a process of its own on
 one pinned processor, one thread; the ratio is that of the least processor times. Needs connected-components-3d, edt,
-fill_voids, SimpleITK, scikit-image, scipy and stardist.
+fill_voids, pydensecrf2, SimpleITK, scikit-image, scipy and stardist.
 """
 
 import os
@@ -89,6 +89,24 @@ def itk_labels(side):
     return (SimpleITK.GetImageFromArray(load("lab", side)),)
 
 
+def map_and_image(side):
+    return load("prob", side), np.clip((load("img", side) + 0.2) * 170, 0, 255)
+
+
+def crf(foreground, image):
+    """pydensecrf on both classes, as CellSeg3D calls it, with all three axes scaled."""
+    import pydensecrf.densecrf as dcrf
+    from pydensecrf.utils import create_pairwise_bilateral, create_pairwise_gaussian, unary_from_softmax
+
+    field = dcrf.DenseCRF(image.size, 2)
+    field.setUnaryEnergy(unary_from_softmax(np.stack([1 - foreground, foreground])))
+    near = create_pairwise_gaussian(sdims=(1, 1, 1), shape=image.shape)
+    alike = create_pairwise_bilateral(sdims=(10, 10, 10), schan=(5,), img=image, chdim=-1)
+    field.addPairwiseEnergy(near, compat=5.0)
+    field.addPairwiseEnergy(alike, compat=10.0)
+    return np.array(field.inference(5))[1].reshape(image.shape)
+
+
 def call(module, name, **options):
     return lambda *values, **more: getattr(__import__(module, fromlist=[name]), name)(*values, **options, **more)
 
@@ -129,6 +147,7 @@ PEERS = {
         LABELS,
         lambda: call("cc3d", "contacts", connectivity=6, surface_area=True, anisotropy=(1, 1, 1)),
     ),
+    "crf": ("pydensecrf2", map_and_image, lambda: crf),
     "matching": ("stardist", two_labels, lambda: call("stardist.matching", "matching", thresh=TENTHS)),
 }
 # Steps of ours that are compared with the same peer, and those whose peer has a name of its own.

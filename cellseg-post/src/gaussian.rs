@@ -18,6 +18,15 @@ pub const TRUNCATE: f64 = 4.0;
 /// The longest half kernel that is allowed, in voxels.
 const MAX_RADIUS: f64 = 65_536.0;
 
+/// What lies beyond the borders of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// The volume itself, mirrored: `d c b a | a b c d | d c b a`.
+    Mirror,
+    /// Zeros.
+    Zero,
+}
+
 /// Blurs a volume with a Gaussian of standard deviation `sigma` (z, y, x) in voxels.
 ///
 /// As `scipy.ndimage.gaussian_filter` with its defaults: the kernel ends at [`TRUNCATE`] sigma and the volume is
@@ -26,8 +35,17 @@ const MAX_RADIUS: f64 = 65_536.0;
 /// # Errors
 /// [`Error::Argument`] if a sigma is negative, not finite or beyond 16,000 voxels.
 pub fn gaussian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<Array3<f32>, Error> {
+    gaussian_within(image, sigma, Beyond::Mirror)
+}
+
+/// As [`gaussian`], with a choice of what lies beyond the borders.
+pub(crate) fn gaussian_within(
+    image: ArrayView3<f32>,
+    sigma: [f64; 3],
+    beyond: Beyond,
+) -> Result<Array3<f32>, Error> {
     let [kernel_z, kernel_y, kernel_x] = sigma.map(half_kernel);
-    Ok(filtered(image, &[kernel_z?, kernel_y?, kernel_x?]))
+    Ok(filtered(image, &[kernel_z?, kernel_y?, kernel_x?], beyond))
 }
 
 /// The difference of two Gaussians, `narrow` less `wide` sigma (z, y, x) in voxels: bright for spots of a size between.
@@ -69,13 +87,17 @@ pub fn laplacian_of_gaussian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<
         for (offset, weight) in kernels[axis].iter_mut().enumerate() {
             *weight = (f64::from(*weight) * ((offset * offset) as f64 / square - 1.0) / square) as f32;
         }
-        laplacian += &filtered(image, &kernels);
+        laplacian += &filtered(image, &kernels, Beyond::Mirror);
     }
     Ok(laplacian)
 }
 
 /// The volume convolved along each axis with a symmetric kernel, given by its centre and one half.
-fn filtered(image: ArrayView3<f32>, [kernel_z, kernel_y, kernel_x]: &[Vec<f32>; 3]) -> Array3<f32> {
+fn filtered(
+    image: ArrayView3<f32>,
+    [kernel_z, kernel_y, kernel_x]: &[Vec<f32>; 3],
+    beyond: Beyond,
+) -> Array3<f32> {
     let grid = Grid::of(&image);
     let mut blurred = zeros(grid);
     if grid.len() == 0 {
@@ -84,19 +106,19 @@ fn filtered(image: ArrayView3<f32>, [kernel_z, kernel_y, kernel_x]: &[Vec<f32>; 
     let source = raster(&image);
     let planes = blurred.as_slice_mut().expect("zeros are made in raster order");
     planes.par_chunks_exact_mut(grid.plane()).zip(source.par_chunks_exact(grid.plane())).for_each_init(
-        || (Ring::new(grid.ny, grid.nx, kernel_y), vec![0.0; grid.nx + 2 * (kernel_x.len() - 1)]),
+        || (Ring::new(grid.ny, grid.nx, kernel_y, beyond), vec![0.0; grid.nx + 2 * (kernel_x.len() - 1)]),
         |(ring, padded), (plane, source)| {
             let rows = source.chunks_exact(grid.nx);
             if kernel_y.len() == 1 {
                 for (to, from) in plane.chunks_exact_mut(grid.nx).zip(rows) {
-                    blur_row(from, padded, kernel_x, to);
+                    blur_row(from, padded, kernel_x, beyond, to);
                 }
                 return;
             }
             ring.clear();
             let mut results = plane.chunks_exact_mut(grid.nx);
             for from in rows {
-                ring.push(|row| blur_row(from, padded, kernel_x, row));
+                ring.push(|row| blur_row(from, padded, kernel_x, beyond, row));
                 ring.ready(&mut results);
             }
         },
@@ -104,7 +126,7 @@ fn filtered(image: ArrayView3<f32>, [kernel_z, kernel_y, kernel_x]: &[Vec<f32>; 
     if kernel_z.len() > 1 {
         let columns: Vec<_> = blurred.axis_iter_mut(Axis(1)).collect();
         columns.into_par_iter().for_each_init(
-            || Ring::new(grid.nz, grid.nx, kernel_z),
+            || Ring::new(grid.nz, grid.nx, kernel_z, beyond),
             |ring, mut column| {
                 ring.clear();
                 let mut rows: Vec<&mut [f32]> =
@@ -122,7 +144,7 @@ fn filtered(image: ArrayView3<f32>, [kernel_z, kernel_y, kernel_x]: &[Vec<f32>; 
 }
 
 /// The weights of offsets 0, 1, ... radius; those of negative offsets are the same.
-fn half_kernel(sigma: f64) -> Result<Vec<f32>, Error> {
+pub(crate) fn half_kernel(sigma: f64) -> Result<Vec<f32>, Error> {
     let radius = (TRUNCATE * sigma + 0.5).floor();
     if !(sigma >= 0.0 && radius <= MAX_RADIUS) {
         return Err(Error::Argument {
@@ -147,16 +169,19 @@ fn mirrored(index: isize, len: usize) -> usize {
 }
 
 /// Blurs one row along itself; `padded` has room for the row and a radius on both sides.
-fn blur_row(row: &[f32], padded: &mut [f32], kernel: &[f32], result: &mut [f32]) {
+fn blur_row(row: &[f32], padded: &mut [f32], kernel: &[f32], beyond: Beyond, result: &mut [f32]) {
     let (radius, len) = (kernel.len() - 1, row.len());
     if radius == 0 {
         result.copy_from_slice(row);
         return;
     }
     padded[radius..radius + len].copy_from_slice(row);
-    for step in 1..=radius {
-        padded[radius - step] = row[mirrored(-(step as isize), len)];
-        padded[radius + len + step - 1] = row[mirrored((len + step - 1) as isize, len)];
+    // Beyond lie the zeros that `padded` began with, unless they are to be something else.
+    if beyond == Beyond::Mirror {
+        for step in 1..=radius {
+            padded[radius - step] = row[mirrored(-(step as isize), len)];
+            padded[radius + len + step - 1] = row[mirrored((len + step - 1) as isize, len)];
+        }
     }
     blur_padded(padded, kernel, result);
 }
@@ -214,6 +239,9 @@ fn weighted<'a>(
 /// The latest rows of a plane that are needed for the next row of the result.
 struct Ring<'a> {
     kernel: &'a [f32],
+    beyond: Beyond,
+    /// What is seen beyond the first and the last row with [`Beyond::Zero`].
+    zeros: Vec<f32>,
     /// How many rows the plane has.
     rows: usize,
     width: usize,
@@ -225,9 +253,10 @@ struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    fn new(rows: usize, width: usize, kernel: &'a [f32]) -> Self {
+    fn new(rows: usize, width: usize, kernel: &'a [f32], beyond: Beyond) -> Self {
         let capacity = rows.min(2 * kernel.len() - 1);
-        Self { kernel, rows, width, values: vec![0.0; capacity * width], capacity, pushed: 0, done: 0 }
+        let (values, zeros) = (vec![0.0; capacity * width], vec![0.0; width]);
+        Self { kernel, beyond, zeros, rows, width, values, capacity, pushed: 0, done: 0 }
     }
 
     fn clear(&mut self) {
@@ -251,6 +280,9 @@ impl<'a> Ring<'a> {
         {
             let centre = self.done as isize;
             let row = |offset: isize| {
+                if self.beyond == Beyond::Zero && !(0..self.rows as isize).contains(&(centre + offset)) {
+                    return &*self.zeros;
+                }
                 let place = mirrored(centre + offset, self.rows) % self.capacity * self.width;
                 &self.values[place..place + self.width]
             };

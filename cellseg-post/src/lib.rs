@@ -9,6 +9,7 @@
 //! | filters | [`gaussian`], [`difference_of_gaussians`], [`laplacian_of_gaussian`], [`median`] |
 //! | foreground | [`otsu`], [`robust_otsu`], [`multi_otsu`], [`li`], [`triangle`], [`percentiles`], [`histogram`], [`mask_above`], [`mask_above_local`], [`hysteresis`] |
 //! | morphology | [`fill_holes`], [`dilate`], [`erode`], [`open`], [`close`] |
+//! | refinement | [`dense_crf`], [`dense_crf_foreground`] |
 //! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`typical_diameter`] |
 //! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`] |
 //! | out of core | [`components_in_blocks`], [`instances_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
@@ -45,6 +46,7 @@
 mod blocks;
 mod bodies;
 mod components;
+mod crf;
 mod disjoint;
 mod distance;
 mod error;
@@ -70,6 +72,7 @@ mod wide;
 
 pub use blocks::{LabelStore, MapSource, components_in_blocks, instances_in_blocks};
 pub use components::{components, components_of_ids};
+pub use crf::{DenseCrf, dense_crf, dense_crf_foreground};
 pub use distance::{distance_transform, nearest_seed, signed_distance_transform, squared_distance_transform};
 pub use error::Error;
 pub use gaussian::{TRUNCATE, difference_of_gaussians, gaussian, laplacian_of_gaussian};

@@ -1,7 +1,7 @@
 use cellseg_post::{
-    Connectivity, Counted, InstanceOptions, Labels, Method, Overlaps, Spacing, WatershedSeeds,
-    components_of_ids, contacts, distance_transform, fill_holes, gaussian, instances, li, multi_otsu, otsu,
-    persistent_peaks, regions, seed_volume, surface_areas, watershed,
+    Connectivity, Counted, DenseCrf, InstanceOptions, Labels, Method, Overlaps, Spacing, WatershedSeeds,
+    components_of_ids, contacts, dense_crf_foreground, distance_transform, fill_holes, gaussian, instances,
+    li, multi_otsu, otsu, persistent_peaks, regions, seed_volume, surface_areas, watershed,
 };
 use ndarray::Array3;
 
@@ -58,6 +58,10 @@ fn results_have_the_same_bits_on_any_number_of_threads() {
             Overlaps::count(seeds.view(), flooded.view()).unwrap().variation_of_information(Counted::All);
         let thresholds = (li(map.view()).unwrap().to_bits(), multi_otsu(map.view(), 3).unwrap());
         let holes = fill_holes(mask.mapv(|inside| !inside).view()).unwrap();
+        let settings = DenseCrf { appearance_sigma: 4.0, ..DenseCrf::default() };
+        let probability = map.mapv(|value| value.clamp(0.0, 1.0));
+        let refined = dense_crf_foreground(probability.view(), map.view(), spacing, &settings).unwrap();
+        let thresholds = (thresholds, refined.mapv(f32::to_bits));
         (format!("{peaks:?}"), pieces, areas, touching, format!("{scores:?}"), thresholds, holes)
     };
     let (one, one_more) = (on_threads(1, everything), on_threads(1, more));

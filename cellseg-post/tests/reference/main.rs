@@ -1,5 +1,6 @@
 //! Values of NumPy, SciPy, scikit-image and stardist, made by `fixtures/make_fixtures.py`.
 
+mod crf;
 mod filters;
 mod objects;
 mod scores;
