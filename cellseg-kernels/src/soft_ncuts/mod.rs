@@ -15,6 +15,7 @@ mod approximate;
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
 mod class_rows;
+mod cuda;
 mod exact;
 mod geometry;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the forward pass on: `2 radius + 2` planes a thread.
 
 mod associations;
+mod cuda;
 mod gaussian;
 mod gradient;
 mod weights;
@@ -16,7 +17,11 @@ use super::{
 };
 use crate::simd::Isa;
 use associations::{Associations, MeanSums};
-use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, run};
+use cellseg_core::{
+    Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
 use gaussian::Gaussian;
 use gradient::SlabGradient;
 use rayon::prelude::*;
@@ -35,15 +40,20 @@ const LEAST_PROBABILITY: f64 = 1e-5;
 pub(super) struct Approximate(pub(super) SoftNCuts);
 
 /// What the forward pass leaves for the backward pass.
-pub(super) struct Partial {
-    /// `(G * p) W`, in the buffer that becomes the gradient.
-    weighted: Tensor,
-    items: Vec<ItemGradient>,
+pub(super) enum Partial {
+    /// On the CPU.
+    Host {
+        /// `(G * p) W`, in the buffer that becomes the gradient.
+        weighted: Tensor,
+        items: Vec<ItemGradient>,
+    },
+    /// On a GPU.
+    Device(cuda::Moments),
 }
 
 /// The coefficients of one item's gradient, for a gradient of the loss of one. Each `[class]`, means and slopes
 /// `[channel][class]`.
-struct ItemGradient {
+pub(super) struct ItemGradient {
     means: Vec<f64>,
     within: Vec<f64>,
     total: Vec<f64>,
@@ -117,7 +127,18 @@ impl Kernel<2> for Approximate {
             }
         }
         out[0] = T::of(loss);
-        Ok(weighted.map(|weighted| Partial { weighted, items: gradients }))
+        Ok(weighted.map(|weighted| Partial::Host { weighted, items: gradients }))
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        shapes: [Shape; 2],
+        inputs: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        recording: bool,
+    ) -> Result<Self::Aux> {
+        Ok(self.on_gpu(device, shapes, inputs, out, recording)?.map(Partial::Device))
     }
 }
 
@@ -190,7 +211,15 @@ impl Op<2> for Approximate {
     }
 
     fn backward(&self, saved: Saved, grad: Tensor, _: [bool; 2]) -> Result<[Option<Tensor>; 2]> {
-        let Some(Partial { weighted, items }) = saved.partial else { return Ok([None, None]) };
+        let (weighted, items) = match saved.partial {
+            Some(Partial::Host { weighted, items }) => (weighted, items),
+            Some(Partial::Device(moments)) => {
+                let kernel = cuda::GradientOnGpu { settings: self.0, moments: Arc::new(moments) };
+                let inputs = [saved.probabilities.into(), saved.image.into(), grad.into()];
+                return Ok([Some(run(&kernel, inputs)?.0), None]);
+            }
+            None => return Ok([None, None]),
+        };
         // Half precision was widened for the forward pass.
         let (stored, computed) = (saved.probabilities.dtype(), weighted.dtype());
         let inputs = [

@@ -5,6 +5,7 @@
 //! finished sums over the whole volume, and `radius + 1` planes of each quantity a thread. Without a gradient: those
 //! planes alone.
 
+mod cuda;
 mod pairs;
 mod window;
 
@@ -15,7 +16,11 @@ use super::{
     scratch::Scratch,
 };
 use crate::simd::{Isa, Lanes, Routine};
-use cellseg_core::{DType, Kernel, Op, Real, Result, Shape, Tensor, run};
+use cellseg_core::{
+    DType, Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
 use pairs::{PairSums, Sums};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -28,13 +33,18 @@ const LEAST_SLAB: usize = 4;
 pub(super) struct Exact(pub(super) SoftNCuts);
 
 /// What the forward pass leaves for the backward pass.
-pub(super) struct Partial {
-    /// `sum_j w_ij p_k(j)`: `[n, d, h, w, k]`, in the buffer that becomes the gradient.
-    within: Tensor,
-    /// `sum_j w_ij`: `[n, d, h, w]`.
-    degree: Tensor,
-    /// The gradient's coefficients of the two, `[item][class]`.
-    coefficients: Vec<[f64; 2]>,
+pub(super) enum Partial {
+    /// On the CPU.
+    Host {
+        /// `sum_j w_ij p_k(j)`: `[n, d, h, w, k]`, in the buffer that becomes the gradient.
+        within: Tensor,
+        /// `sum_j w_ij`: `[n, d, h, w]`.
+        degree: Tensor,
+        /// The gradient's coefficients of the two, `[item][class]`.
+        coefficients: Vec<[f64; 2]>,
+    },
+    /// On a GPU.
+    Device(cuda::Around),
 }
 
 impl Kernel<2> for Exact {
@@ -90,7 +100,18 @@ impl Kernel<2> for Exact {
             }
         }
         out[0] = T::of(loss);
-        Ok(kept.map(|(within, degree)| Partial { within, degree, coefficients }))
+        Ok(kept.map(|(within, degree)| Partial::Host { within, degree, coefficients }))
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        shapes: [Shape; 2],
+        inputs: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        recording: bool,
+    ) -> Result<Self::Aux> {
+        Ok(self.on_gpu(device, shapes, inputs, out, recording)?.map(Partial::Device))
     }
 }
 
@@ -137,19 +158,26 @@ fn in_two_rounds<T: Real>(
 }
 
 impl Op<2> for Exact {
-    type Saved = (Option<Partial>, DType);
+    type Saved = (Option<Partial>, DType, [Shape; 2]);
 
-    fn save(&self, partial: Option<Partial>, [probabilities, _]: [&Tensor; 2], _: &Tensor) -> Self::Saved {
-        (partial, probabilities.dtype())
+    fn save(&self, partial: Option<Partial>, inputs: [&Tensor; 2], _: &Tensor) -> Self::Saved {
+        (partial, inputs[0].dtype(), inputs.map(Tensor::shape))
     }
 
     fn backward(
         &self,
-        (partial, stored): Self::Saved,
+        (partial, stored, shapes): Self::Saved,
         grad: Tensor,
         _: [bool; 2],
     ) -> Result<[Option<Tensor>; 2]> {
-        let Some(Partial { within, degree, coefficients }) = partial else { return Ok([None, None]) };
+        let (within, degree, coefficients) = match partial {
+            Some(Partial::Host { within, degree, coefficients }) => (within, degree, coefficients),
+            Some(Partial::Device(around)) => {
+                let kernel = cuda::GradientOnGpu { settings: self.0, shapes, around: Arc::new(around) };
+                return Ok([Some(run(&kernel, [grad.into()])?.0), None]);
+            }
+            None => return Ok([None, None]),
+        };
         // Half precision was widened for the forward pass.
         let grad = grad.cast(within.dtype())?;
         let kernel = ExactGradient { coefficients: coefficients.into() };
