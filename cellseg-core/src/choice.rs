@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn other_names_are_errors_that_list_the_right_ones() {
-        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda0", "cpu:0", "cuda:99999999999999999999"] {
+        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda0", "cpu:0", "cuda:99999999999999999999"]
+        {
             let told = wrong.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(told.contains(&format!("`{wrong}`")) && told.contains("cuda:N"), "{told}");
         }
