@@ -182,4 +182,19 @@ template <class... A, void (*kernel)(A...)> struct Signature<kernel> {
     static constexpr unsigned is_pointer[] = {std::is_pointer_v<A>..., 0};
     static void run(void** arguments) { call(kernel, arguments, std::index_sequence_for<A...>{}); }
 };
+
+/// What a kernel's name means where an instance leaves the kernel out.
+struct NotThere {};
+
+template <auto kernel>
+Kernel described(const char* source, const char* defines, const char* targets, uint64_t text_hash, size_t text_length,
+                 const char* name, unsigned most_threads, char* shared, char* shared_end) {
+    if constexpr (std::is_same_v<decltype(kernel), const NotThere*>) {
+        return Kernel{};
+    } else {
+        using Of = Signature<kernel>;
+        return {source,       defines, targets,    text_hash, text_length, name, Of::run, Of::sizes, Of::is_pointer, Of::count,
+                most_threads, shared,  shared_end, true,      nullptr};
+    }
+}
 }  // namespace cellseg_emulated

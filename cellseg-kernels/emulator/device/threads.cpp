@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <algorithm>
 #include <csetjmp>
 #include <csignal>
 #include <cstdarg>
@@ -23,6 +24,7 @@ Thread* current;
 const Kernel* kernels;
 
 Registered::Registered(Kernel& kernel) {
+    if (!kernel.there) return;
     kernel.next = kernels;
     kernels = &kernel;
 }
@@ -37,9 +39,13 @@ size_t dynamic_bytes;
 Thread threads[1024];
 Warp warps[32];
 Order order = Order::from_environment();
-/// Threads in a loop around `yield`: they run again when the others wait, and only if something changed meanwhile.
-std::vector<unsigned> spinning;
-uint64_t progress, progress_seen;
+/// A thread in `wait_until`.
+struct Waiting {
+    unsigned thread;
+    bool (*ready)(const void* closure);
+    const void* closure;
+};
+std::vector<Waiting> waiting;
 const Kernel* kernel;
 void** kernel_arguments;
 
@@ -79,14 +85,18 @@ std::string where() {
     fault("%s %u of %u threads have ended", text.c_str(), block.threads - block.live, block.threads);
 }
 
+/// Those of `waiting` that can go on may run.
+void take_ready() {
+    auto ready = [](const Waiting& one) { return one.ready(one.closure); };
+    auto kept = std::stable_partition(waiting.begin(), waiting.end(), [&](const Waiting& one) { return !ready(one); });
+    for (auto one = kept; one != waiting.end(); ++one) order.add(one->thread);
+    waiting.erase(kept, waiting.end());
+}
+
 /// Lets the next thread run; returns when it is this one's turn again.
 void wait(Site site) {
     current->waits_at = site;
-    if (order.empty() && progress != progress_seen) {
-        progress_seen = progress;
-        for (unsigned thread : spinning) order.add(thread);
-        spinning.clear();
-    }
+    if (order.empty()) take_ready();
     if (order.empty()) deadlock();
     unsigned self = current->linear, next = order.take();
     if (next == self) return;
@@ -95,14 +105,12 @@ void wait(Site site) {
 }
 
 void finish_barrier() {
-    progress++;
     block.arrived = 0;
     for (unsigned i = 0; i < block.threads; i++)
         if (!threads[i].exited) order.add(i);
 }
 
 void finish_meeting(Meeting& meeting, unsigned first_thread) {
-    progress++;
     if (meeting.complete) meeting.complete(meeting.lanes, meeting.closure);
     for (unsigned left = meeting.arrived; left; left &= left - 1) order.add(first_thread + unsigned(__builtin_ctz(left)));
     meeting.arrived = 0;
@@ -116,7 +124,6 @@ void run_thread() {
     Warp& warp = warps[self / 32];
     warp.alive &= ~(1u << self % 32);
     block.live--;
-    progress++;
     // Who waits for this thread waits no longer.
     for (Meeting& meeting : warp.at)
         if (meeting.arrived && !(meeting.mask & warp.alive & ~meeting.arrived)) finish_meeting(meeting, self & ~31u);
@@ -152,8 +159,7 @@ void run_block(uint64_t number) {
     block.index = {unsigned(number % grid.x), unsigned(number / grid.x % grid.y), unsigned(number / grid.x / grid.y)};
     block.live = block.threads;
     block.arrived = 0;
-    spinning.clear();
-    progress = progress_seen = 0;
+    waiting.clear();
     order.clear(block.threads);
     order.reseed(number);
     for (unsigned i = 0; i < block.threads; i++) {
@@ -251,12 +257,11 @@ void meet(Site site, unsigned mask, void* mine, void (*complete)(void**, const v
     wait(site);
 }
 
-void yield(Site site) {
-    spinning.push_back(current->linear);
+void wait_until(Site site, bool (*ready)(const void* closure), const void* closure) {
+    if (ready(closure)) return;
+    waiting.push_back({current->linear, ready, closure});
     wait(site);
 }
-
-void progressed() { progress++; }
 
 void demand_whole_warp(const char* operation) {
     unsigned alive = warps[current->linear / 32].alive;

@@ -75,10 +75,11 @@ void barrier(Site site);
 /// (null for a lane that is not here).
 void meet(Site site, unsigned mask, void* mine, void (*complete)(void**, const void*), const void* closure);
 
-/// Lets others run, in a loop that waits for what they do; the loop's `site` is told where they never do it.
-void yield(Site site);
-/// What loops around `yield` wait for may have come.
-void progressed();
+void wait_until(Site site, bool (*ready)(const void* closure), const void* closure);
+/// Waits until `ready()`, whatever other threads do meanwhile; a fault where all threads wait and none is ready.
+template <class Ready> void wait_until(Site site, const Ready& ready) {
+    wait_until(site, [](const void* closure) { return bool((*static_cast<const Ready*>(closure))()); }, &ready);
+}
 
 inline unsigned lane() { return current->linear % 32; }
 
@@ -121,6 +122,7 @@ struct Kernel {
     unsigned arguments;
     unsigned most_threads;  // of its BOUNDS; 1024 where it has none
     char *shared, *shared_end;  // the static shared memory of its unit
+    bool there;  // not where the instance leaves it out
     const Kernel* next;
 };
 extern const Kernel* kernels;
