@@ -116,6 +116,27 @@ pub const CASES: &[Case] = &[
     case(1, [1, 2, 301], [3, 5], [1, 3, 3], [1; 3], [0, 1, 1]),
 ];
 
+/// Small shapes for the tensor cores of a GPU, which take channels by eight: all of their tiles, with and without rows,
+/// columns and depths that end within one; strides, kernels and paddings of all kinds.
+pub const MATRIX_CASES: &[Case] = &[
+    case(1, [1; 3], [8, 8], [3; 3], [1; 3], [1; 3]),
+    case(2, [3, 4, 5], [16, 8], [3; 3], [1; 3], [1; 3]),
+    case(1, [2, 3, 7], [24, 40], [3; 3], [1; 3], [1; 3]),
+    case(1, [3, 5, 6], [8, 72], [3; 3], [1; 3], [1; 3]),
+    case(1, [2, 2, 9], [72, 24], [2, 3, 1], [1; 3], [1, 0, 0]),
+    case(3, [2, 3, 3], [32, 136], [1, 3, 2], [1; 3], [0, 1, 1]),
+    case(1, [5, 5, 7], [8, 16], [10, 2, 4], [1; 3], [3, 1, 2]),
+    // More tiles than multiprocessors of the emulated device, so wide ones.
+    case(1, [9, 13, 11], [8, 64], [1, 1, 3], [1; 3], [0, 0, 1]),
+    case(2, [6, 11, 7], [16, 128], [1; 3], [1; 3], [0; 3]),
+    case(2, [9, 8, 9], [40, 48], [1; 3], [1; 3], [0; 3]),
+    case(1, [8, 13, 12], [64, 32], [1; 3], [1; 3], [0; 3]),
+    case(1, [4, 5, 6], [128, 128], [1; 3], [1; 3], [0; 3]),
+    case(1, [6, 5, 9], [16, 24], [3; 3], [2; 3], [1; 3]),
+    case(1, [9, 4, 5], [8, 32], [2, 3, 1], [3, 1, 2], [0, 1, 0]),
+    case(1, [3, 2, 5], [16, 16], [1, 2, 2], [1, 3, 3], [2; 3]),
+];
+
 /// Layers of the networks, and a few with other kernels, for timing: the first ones are those that the project's goals name.
 pub const LAYERS: &[Case] = &[
     cube(64, [64, 64]),

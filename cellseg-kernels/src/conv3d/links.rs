@@ -4,13 +4,19 @@ use super::{
     Precision,
     algorithm::{self, Kept},
     bias_gradient::channel_sums,
+    cuda::{self, Operands, Order},
     direct::{self, Epilogue, Weights},
     geometry::{Axis, Direction},
     weight_gradient,
 };
-use crate::{pointwise::Activation, scratch::Scratch, simd::Isa};
-use cellseg_core::{Error, Kernel, Real, Result, Shape, Tensor, run};
+use crate::{pointwise::Activation, reduce::cuda::sum_middle, scratch::Scratch, simd::Isa};
+use cellseg_core::{
+    Error, Kernel, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// The most voxels of an axis, padding included: so that places in a row are far from overflowing.
 pub(crate) const MOST_EXTENT: usize = i32::MAX as usize;
@@ -93,6 +99,21 @@ impl Links {
         algorithm::sum(&problem, self.precision, inputs[0], weights, kept, epilogue, out)
     }
 
+    /// The same on a GPU.
+    pub(crate) fn forward_on_gpu(
+        &self,
+        op: &'static str,
+        shapes: &[Shape],
+        inputs: &[&CudaBuffer],
+        activation: Activation,
+        out: &mut CudaBuffer,
+    ) -> Result<()> {
+        let problem = self.problem(shapes[0], shapes[1]);
+        let (x, weights, bias) = (inputs[0], inputs[1], inputs.get(2).copied());
+        let operands = Operands { x, weights, transposed: false, bias, activation };
+        cuda::sum(op, &problem, self.precision, operands, out)
+    }
+
     /// The gradients of volumes `x`, kernel `w`, and maybe a bias, from the gradient of the sums.
     pub(crate) fn gradients<const N: usize>(
         self,
@@ -144,6 +165,20 @@ impl Kernel<2> for DataGradient {
         let epilogue = Epilogue { bias: None, activation: Activation::None };
         algorithm::sum(&problem, self.links.precision, grad, weights, self.kept.as_ref(), epilogue, out)
     }
+
+    fn cuda(
+        &self,
+        _: &Arc<Cuda>,
+        shapes: [Shape; 2],
+        [weights, x]: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        let problem = self.links.data_gradient(self.x, shapes[1]);
+        let activation = Activation::None;
+        let operands = Operands { x, weights, transposed: true, bias: None, activation };
+        cuda::sum(Self::NAME, &problem, self.links.precision, operands, out)
+    }
 }
 
 /// The gradient with respect to the kernel, from the volumes and the gradient of the output.
@@ -151,6 +186,18 @@ impl Kernel<2> for DataGradient {
 struct WeightGradient {
     links: Links,
     w: Shape,
+}
+
+impl WeightGradient {
+    /// The sums that make the gradient, from the shapes of the volumes and of the gradient of the output.
+    fn problem(&self, [x, grad]: [Shape; 2]) -> weight_gradient::Problem {
+        let (batch, axes) = (x.dims()[0], self.links.axes);
+        let (fine_channels, coarse_channels) = match self.links.direction {
+            Direction::ToCoarse => (x.channels(), grad.channels()),
+            Direction::ToFine => (grad.channels(), x.channels()),
+        };
+        weight_gradient::Problem { batch, axes, fine_channels, coarse_channels }
+    }
 }
 
 impl Kernel<2> for WeightGradient {
@@ -162,22 +209,14 @@ impl Kernel<2> for WeightGradient {
     }
 
     fn cpu<T: Real>(&self, shapes: [Shape; 2], [x, grad]: [&[T]; 2], out: &mut [T], _: bool) -> Result<()> {
-        let (batch, [inputs, outputs]) = (shapes[0].dims()[0], shapes.map(|s| s.channels()));
-        let problem = |fine_channels, coarse_channels| weight_gradient::Problem {
-            batch,
-            axes: self.links.axes,
-            fine_channels,
-            coarse_channels,
-        };
-        let precision = self.links.precision;
+        let (problem, precision) = (self.problem(shapes), self.links.precision);
         match self.links.direction {
-            Direction::ToCoarse => {
-                algorithm::weight_gradient(&problem(inputs, outputs), precision, x, grad, out)?;
-            }
+            Direction::ToCoarse => algorithm::weight_gradient(&problem, precision, x, grad, out)?,
             Direction::ToFine => {
                 // Of each tap, `[out, in]`.
+                let (inputs, outputs) = (problem.coarse_channels, problem.fine_channels);
                 let mut taps = Scratch::unspecified(out.len())?;
-                algorithm::weight_gradient(&problem(outputs, inputs), precision, grad, x, &mut taps)?;
+                algorithm::weight_gradient(&problem, precision, grad, x, &mut taps)?;
                 let size = (inputs * outputs).max(1);
                 out.par_chunks_mut(size).zip(taps.par_chunks(size)).for_each(|(out, tap)| {
                     transpose(tap, inputs, out, outputs);
@@ -185,6 +224,22 @@ impl Kernel<2> for WeightGradient {
             }
         }
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        _: &Arc<Cuda>,
+        shapes: [Shape; 2],
+        [x, grad]: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        let (fine_and_coarse, order) = match self.links.direction {
+            Direction::ToCoarse => ([x, grad], Order::FineCoarse),
+            Direction::ToFine => ([grad, x], Order::CoarseFine),
+        };
+        let problem = self.problem(shapes);
+        cuda::weight_gradient(Self::NAME, &problem, self.links.precision, fine_and_coarse, order, out)
     }
 }
 
@@ -216,5 +271,16 @@ impl Kernel<1> for BiasGradient {
     fn cpu<T: Real>(&self, _: [Shape; 1], [grad]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
         channel_sums(Isa::best(), grad, out);
         Ok(())
+    }
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape]: [Shape; 1],
+        [grad]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        let channels = shape.channels();
+        sum_middle(device, grad, [1, shape.count() / channels.max(1), channels], 1.0, out)
     }
 }

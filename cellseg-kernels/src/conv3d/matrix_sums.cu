@@ -41,17 +41,6 @@ struct MatrixSums {
     f32 setting;
 };
 
-DEVICE inline f32 activated(i32 kind, f32 setting, f32 x) {
-    switch (kind) {
-        case RELU: return activate<RELU>(x, setting);
-        case LEAKY_RELU: return activate<LEAKY_RELU>(x, setting);
-        case ELU: return activate<ELU>(x, setting);
-        case GELU: return activate<GELU>(x, setting);
-        case SIGMOID: return activate<SIGMOID>(x, setting);
-        default: return x;
-    }
-}
-
 /// An output's place within its phase.
 struct Place {
     i32 batch, at[3];
@@ -191,7 +180,7 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
             Pack<REAL, 2> pair;
 #pragma unroll
             for (i32 e = 0; e < 2; e++)
-                pair.v[e] = narrow<REAL>(activated(p.activation, p.setting, sums[i / 2][j][i % 2 * 2 + e] + shift[e]));
+                pair.v[e] = narrow<REAL>(activate(p.activation, sums[i / 2][j][i % 2 * 2 + e] + shift[e], p.setting));
             store<2>(reinterpret_cast<REAL*>(staged + (8 * i + (lane >> 2)) * Staged::PITCH) + n, pair);
         }
     }

@@ -3,8 +3,7 @@
 // Of the products x[fine voxel, a] * g[coarse voxel, b] the sums over coarse voxels are wanted for each tap, a and b: a
 // matrix product whose rows are (tap, a), whose columns are b and whose depth runs over the coarse voxels of the batch.
 // Both operands lie across the depth in memory (channels last), so fragments are loaded transposed. A block of 4 warps
-// makes TILE_M x TILE_N sums of one part of the voxels and writes them as f32; `conv3d_weight_gradient` of
-// weight_gradient_sum.cu adds up the parts in their order. A thread copies the same 16 bytes of a row, so it follows one
+// makes TILE_M x TILE_N sums of one part of the voxels and writes them as f32; a second kernel adds up the parts. A thread copies the same 16 bytes of a row, so it follows one
 // tap; which voxels that tap reaches is looked up in a table that all threads fill, 128 voxels at a time.
 //
 // Tile 256x64 (128x128): 128 threads, 2 blocks a multiprocessor, 84 KiB (68 KiB) of shared memory for 16-bit values; a
@@ -30,6 +29,7 @@ struct MatrixWeightGradient {
     i32 part;          // of them, what a block sums over
     i32 fine_channels, coarse_channels;
     i32 tiles_m, tiles_n;
+    i32 transposed;  // parts are [tap, coarse channel, fine channel], else [tap, fine channel, coarse channel]
 };
 
 /// Where the first tap of a coarse voxel reads, and which of its taps reach a voxel.
@@ -62,7 +62,7 @@ conv3d_matrix_weight_gradient(f32* parts, const REAL* x, const REAL* g, MatrixWe
     block /= p.tiles_n;
     const i32 m0 = block % p.tiles_m * TILE_M;
     const i32 part = block / p.tiles_m;
-    const u32 first = u32(part) * p.part, end = min(i64(first) + p.part, i64(p.voxels));
+    const u32 first = u32(part) * p.part, end = first + p.part < u32(p.voxels) ? first + p.part : p.voxels;
     const i32 rows = p.axes[0].kernel * p.axes[1].kernel * p.axes[2].kernel * p.fine_channels;
 
     auto look_up = [&](i32 group) {
@@ -134,12 +134,19 @@ conv3d_matrix_weight_gradient(f32* parts, const REAL* x, const REAL* g, MatrixWe
     for (i32 i = 0; i < 2 * M; i++) {
         i32 row = m0 + warp_m + 8 * i + (lane >> 2);
         if (row >= rows) continue;
+        i32 tap = row / p.fine_channels, channel = row - tap * p.fine_channels;
 #pragma unroll
         for (i32 j = 0; j < N; j++) {
             i32 column = n0 + warp_n + 8 * j + 2 * (lane & 3);
             if (column >= p.coarse_channels) continue;
-            f32(&pair)[4] = sums[i / 2][j];
-            store(to + i64(row) * p.coarse_channels + column, Pack<f32, 2>{{pair[i % 2 * 2], pair[i % 2 * 2 + 1]}});
+            Pack<f32, 2> pair{{sums[i / 2][j][i % 2 * 2], sums[i / 2][j][i % 2 * 2 + 1]}};
+            if (p.transposed) {
+                // Eight lanes write neighbours: whole sectors here too.
+                f32* at = to + (i64(tap) * p.coarse_channels + column) * p.fine_channels + channel;
+                at[0] = pair.v[0], at[p.fine_channels] = pair.v[1];
+            } else {
+                store(to + i64(row) * p.coarse_channels + column, pair);
+            }
         }
     }
 }

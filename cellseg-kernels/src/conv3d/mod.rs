@@ -12,12 +12,14 @@
 //! | `algorithm` | which of them computes what |
 //! | `weight_gradient`, `strips`, `strip` | sums into taps |
 //! | `bias_gradient` | sums over voxels |
+//! | `cuda` | all three kinds of sums on a GPU |
 //! | `links` | all of them as operations on tensors, shared with the transposed convolution |
 
 mod algorithm;
 mod bias_gradient;
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
+mod cuda;
 mod direct;
 pub(crate) mod geometry;
 pub(crate) mod links;

@@ -6,8 +6,13 @@ use super::{
     geometry::{Axis, Direction},
     links::{Links, MOST_EXTENT, extents},
 };
-use crate::pointwise::{Activation, chunks};
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, run};
+use crate::pointwise::{self, Activation, chunks};
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::sync::Arc;
 
 const NAME: &str = "conv3d";
 
@@ -79,6 +84,18 @@ impl<const N: usize> Kernel<N> for Forward {
             out,
         )
     }
+
+    fn cuda(
+        &self,
+        _: &Arc<Cuda>,
+        shapes: [Shape; N],
+        inputs: [&CudaBuffer; N],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        let links = links(&self.settings, shapes[0], shapes[1])?;
+        links.forward_on_gpu(NAME, &shapes, &inputs, self.settings.activation, out)
+    }
 }
 
 /// What the gradients of a convolution need.
@@ -123,5 +140,15 @@ impl Kernel<2> for ActivationGradient {
     fn cpu_in_place<T: Real>(&self, _: [Shape; 2], [_, y]: [&[T]; 2], grad: &mut [T], _: bool) -> Result<()> {
         chunks::each(grad, 1, |at, grad| self.0.gradient_all(grad, &y[at..]));
         Ok(())
+    }
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 2],
+        [grad, y]: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        pointwise::cuda::activation_gradient(device, self.0, grad, y, out)
     }
 }

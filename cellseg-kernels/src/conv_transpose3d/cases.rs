@@ -63,6 +63,16 @@ pub const CASES: &[Case] = &[
     case(1, [2, 1, 1], [2, 3], [1, 3, 2], [1, 5, 4], [0, 1, 0]),
 ];
 
+/// Small shapes for the tensor cores of a GPU, which take channels by eight.
+pub const MATRIX_CASES: &[Case] = &[
+    case(1, [1; 3], [8, 8], [2; 3], [2; 3], [0; 3]),
+    case(2, [2, 3, 4], [24, 16], [2; 3], [2; 3], [0; 3]),
+    case(1, [3, 5, 4], [64, 64], [2; 3], [2; 3], [0; 3]),
+    case(1, [2, 3, 3], [40, 136], [2; 3], [2; 3], [0; 3]),
+    case(1, [4, 3, 5], [16, 32], [3; 3], [2; 3], [1; 3]),
+    case(1, [3, 2, 4], [8, 48], [1, 3, 2], [2, 3, 1], [0, 1, 0]),
+];
+
 /// Layers of the networks, for timing.
 pub const LAYERS: &[Case] = &[
     doubling(32, [128, 64]),

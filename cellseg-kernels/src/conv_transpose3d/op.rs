@@ -8,7 +8,11 @@ use crate::{
     },
     pointwise::Activation,
 };
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor};
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+};
+use std::sync::Arc;
 
 const NAME: &str = "conv_transpose3d";
 
@@ -58,6 +62,18 @@ impl<const N: usize> Kernel<N> for Forward {
 
     fn cpu<T: Real>(&self, shapes: [Shape; N], inputs: [&[T]; N], out: &mut [T], _: bool) -> Result<()> {
         links(&self.0, shapes[0], shapes[1])?.forward(&shapes, &inputs, None, Activation::None, out)
+    }
+
+    fn cuda(
+        &self,
+        _: &Arc<Cuda>,
+        shapes: [Shape; N],
+        inputs: [&CudaBuffer; N],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        let links = links(&self.0, shapes[0], shapes[1])?;
+        links.forward_on_gpu(NAME, &shapes, &inputs, Activation::None, out)
     }
 }
 

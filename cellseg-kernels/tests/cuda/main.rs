@@ -4,14 +4,16 @@
 //! Without a GPU each test is listed as ignored, with the reason at the top. `cargo run -p cellseg-emulator -- cargo test
 //! -p cellseg-kernels --test cuda` runs all of them on the emulated device.
 
+mod conv3d;
+mod conv_transpose3d;
+
 use cellseg_core::Device;
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
 /// The tests of every operation.
 fn trials(device: &Device) -> Vec<Trial> {
-    let _ = device;
-    let all: [Vec<Trial>; 0] = [];
+    let all = [conv3d::trials(device), conv_transpose3d::trials(device)];
     all.into_iter().flatten().collect()
 }
 

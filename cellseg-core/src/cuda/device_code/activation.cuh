@@ -41,3 +41,15 @@ template <int KIND> DEVICE inline f32 activation_gradient(f32 g, f32 at, f32 set
 template <int KIND> DEVICE inline f32 activation_gradient_from_input(f32 g, f32 x, f32 setting) {
     return activation_gradient<KIND>(g, gradient_is_from_output<KIND>() ? activate<KIND>(x, setting) : x, setting);
 }
+
+// The function chosen at run time: for the end of a long sum, where compiling each choice would cost more than a branch.
+DEVICE inline f32 activate(int kind, f32 x, f32 setting) {
+    switch (kind) {
+        case RELU: return activate<RELU>(x, setting);
+        case LEAKY_RELU: return activate<LEAKY_RELU>(x, setting);
+        case ELU: return activate<ELU>(x, setting);
+        case GELU: return activate<GELU>(x, setting);
+        case SIGMOID: return activate<SIGMOID>(x, setting);
+        default: return x;
+    }
+}

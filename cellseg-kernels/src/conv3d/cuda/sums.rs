@@ -1,0 +1,159 @@
+//! Launches of the sums into voxels.
+
+use super::{
+    super::{
+        direct::Problem,
+        geometry::Direction,
+        precision::Precision,
+    },
+    Algorithm, Demand,
+    geometry::{LinkAxis, phases, small},
+    tile::{MatrixTile, PlainTile},
+    voxels,
+};
+use crate::pointwise::Activation;
+use cellseg_core::{
+    Result,
+    cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
+    cuda_source,
+};
+
+const MATRIX: Source = cuda_source!("conv3d/matrix_sums.cu");
+pub(super) const PLAIN: Source = cuda_source!("conv3d/plain.cu");
+
+/// What sums into voxels are made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'a> {
+    /// `[n, d, h, w, input channels]`.
+    pub(crate) x: &'a CudaBuffer,
+    /// `[kd, kh, kw, input channels, output channels]`.
+    pub(crate) weights: &'a CudaBuffer,
+    /// The weights have their channels the other way round.
+    pub(crate) transposed: bool,
+    pub(crate) bias: Option<&'a CudaBuffer>,
+    pub(crate) activation: Activation,
+}
+
+/// `MatrixSums` and `PlainSums` of the kernels, which count rows in 32 and in 64 bits.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Sums<Rows> {
+    axes: [LinkAxis; 3],
+    rows: Rows,
+    input_channels: i32,
+    output_channels: i32,
+    tiles_n: i32,
+    to_fine: i32,
+    activation: i32,
+    setting: f32,
+}
+// SAFETY: a `repr(C)` struct of numbers, with the fields of the device's `MatrixSums`.
+unsafe impl Value for Sums<i32> {}
+// SAFETY: a `repr(C)` struct of numbers, with the fields of the device's `PlainSums`.
+unsafe impl Value for Sums<i64> {}
+
+/// `out = sum over links of x * weights`, plus bias, through the activation: what `direct::sum` computes on the CPU.
+///
+/// # Errors
+/// Sizes that a launch cannot count; those of the device.
+pub(crate) fn sum(
+    op: &'static str,
+    problem: &Problem,
+    precision: Precision,
+    operands: Operands<'_>,
+    out: &mut CudaBuffer,
+) -> Result<()> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let Operands { x, weights, transposed, bias, activation } = operands;
+    let device = out.device().clone();
+    let (axes, direction, dtype) = (&problem.axes, problem.direction, x.dtype());
+    let (input_channels, output_channels) = (problem.input_channels, problem.output_channels);
+    let taps = axes.iter().map(|a| a.kernel).product::<usize>();
+    small(op, "products in a sum", taps.saturating_mul(input_channels))?;
+    let each = axes.each_ref().map(|a| phases(a, direction));
+    let phases: usize = each.iter().map(|(phases, _)| phases).product();
+    let rows = problem.batch * each.iter().map(|(_, most)| most).product::<usize>();
+    let sums = Sums {
+        axes: axes.each_ref().map(|a| LinkAxis::new(a, direction)),
+        rows: rows as i64,
+        input_channels: small(op, "channels", input_channels)?,
+        output_channels: small(op, "channels", output_channels)?,
+        tiles_n: 0,
+        to_fine: i32::from(direction == Direction::ToFine),
+        activation: code(activation),
+        setting: setting(activation),
+    };
+    let mut defines = vec![("REAL", Cuda::real(op, dtype)?), ("TRANSPOSED", if transposed { "1" } else { "0" })];
+    let grid = |tile_rows: usize, tiles_n: usize| -> Result<[u32; 3]> {
+        Ok([small(op, "tiles", phases * rows.div_ceil(tile_rows) * tiles_n)? as u32, 1, 1])
+    };
+    let arguments = Arguments::new().output(out).input(x).input(weights).optional(bias);
+    let demand = Demand {
+        dtype,
+        precision,
+        axes,
+        channels: [input_channels, output_channels],
+        voxels: voxels(problem.batch, axes, direction),
+    };
+    let (launch, arguments) = match demand.algorithm(&device) {
+        Algorithm::Matrix => {
+            let tile = MatrixTile::of(phases * rows, output_channels, device.multiprocessors());
+            let tiles_n = output_channels.div_ceil(tile.columns());
+            defines.extend(tile.defines());
+            let Sums { axes, input_channels, output_channels, to_fine, activation, setting, .. } = sums;
+            let rows = small(op, "voxels", rows)?;
+            let tiles = tiles_n as i32;
+            let sums = Sums { axes, rows, input_channels, output_channels, tiles_n: tiles, to_fine, activation, setting };
+            let launch = Launch {
+                source: &MATRIX,
+                defines: &defines,
+                kernel: "conv3d_matrix_sums",
+                grid: grid(tile.rows(), tiles_n)?,
+                block: MatrixTile::THREADS as u32,
+                shared: tile.shared_for_sums(dtype, transposed),
+            };
+            (launch, arguments.value(sums))
+        }
+        Algorithm::Plain => {
+            let narrow = output_channels <= PlainTile::NARROW.columns;
+            let tile = if narrow { PlainTile::NARROW } else { PlainTile::SQUARE };
+            let tiles_n = output_channels.div_ceil(tile.columns);
+            defines.extend(tile.defines);
+            let launch = Launch {
+                source: &PLAIN,
+                defines: &defines,
+                kernel: "conv3d_plain_sums",
+                grid: grid(tile.rows, tiles_n)?,
+                block: PlainTile::THREADS as u32,
+                shared: 0,
+            };
+            (launch, arguments.value(Sums { tiles_n: tiles_n as i32, ..sums }))
+        }
+    };
+    // SAFETY: the kernels read and write what the problem's extents and channels say, which the operation has checked
+    // against the tensors' shapes; `out` has no other name here.
+    unsafe { device.launch(launch, arguments) }
+}
+
+/// The function as activation.cuh numbers it.
+fn code(activation: Activation) -> i32 {
+    match activation {
+        Activation::None => 0,
+        Activation::Relu => 1,
+        Activation::LeakyRelu(_) => 2,
+        Activation::Elu(_) => 3,
+        Activation::Gelu => 4,
+        Activation::Sigmoid => 5,
+    }
+}
+
+/// The function's setting; any number for those that have none.
+fn setting(activation: Activation) -> f32 {
+    match activation {
+        Activation::LeakyRelu(slope) => slope,
+        Activation::Elu(alpha) => alpha,
+        _ => 0.0,
+    }
+}
