@@ -52,8 +52,7 @@ DEVICE inline Reach reach_of(const MatrixWeightGradient& p, u32 voxel) {
             reachable_mask(from[0], from[1], from[2], extents, taps)};
 }
 
-KERNEL BOUNDS(128, 2)
-conv3d_matrix_weight_gradient(f32* parts, const REAL* x, const REAL* g, MatrixWeightGradient p) {
+KERNEL BOUNDS(128, 2) conv3d_matrix_weight_gradient(f32* parts, const REAL* x, const REAL* g, MatrixWeightGradient p) {
     DYNAMIC_SHARED;
     __shared__ Reach reach[2][THREADS];
     const i32 thread = threadIdx.x, lane = thread & 31, warp = thread >> 5;
