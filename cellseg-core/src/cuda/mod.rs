@@ -60,6 +60,8 @@ pub const PRELUDE: &[(&str, &str)] = &[
     ("hopper.cuh", include_str!("device_code/hopper.cuh")),
     ("activation.cuh", include_str!("device_code/activation.cuh")),
     ("elements.cuh", include_str!("device_code/elements.cuh")),
+    ("product.cuh", include_str!("device_code/product.cuh")),
+    ("links.cuh", include_str!("device_code/links.cuh")),
 ];
 
 impl Cuda {

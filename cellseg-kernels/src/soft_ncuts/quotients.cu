@@ -21,8 +21,7 @@ constexpr i32 THREADS = 256;
 
 /// Of `sums` [n][parts][quantities][k]: the absolute quotients, [n][k], and the coefficients of the gradient,
 /// [n][2 + channels][k]. `masses` [n][k] is what the means were divided by. Grid: k, n.
-KERNEL BOUNDS(THREADS, 4)
-quotients(const f64* sums, const f64* masses, f64* quotients, f32* coefficients, Ends g) {
+KERNEL BOUNDS(THREADS, 4) quotients(const f64* sums, const f64* masses, f64* quotients, f32* coefficients, Ends g) {
     i32 item = blockIdx.y, class_ = blockIdx.x;
     auto sum_of = [&](i32 quantity) {
         f64 sum = 0.0;

@@ -271,8 +271,7 @@ KERNEL BOUNDS(THREADS, 3) associations(const REAL* p, const REAL* image, const f
 
 /// The gradient of the probabilities for the gradient of the loss in `grad`. `coefficients` is [n][2 + c][k]: a, b, then
 /// s_c for each channel.
-KERNEL BOUNDS(THREADS, 3)
-gradient(const REAL* p, const REAL* image, const REAL* grad, const f32* centres, const f32* coefficients, REAL* out,
+KERNEL BOUNDS(THREADS, 3) gradient(const REAL* p, const REAL* image, const REAL* grad, const f32* centres, const f32* coefficients, REAL* out,
          Volume g) {
     DYNAMIC_SHARED;
     Place at = find_place(g);

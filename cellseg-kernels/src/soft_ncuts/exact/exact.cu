@@ -50,8 +50,7 @@ DEVICE inline void read_plane(const REAL* p, const REAL* image, f32* to, i32 z, 
 
 /// `within` [n, d, h, w, k] is sum_j w_ij p_k(j), `degree` [n, d, h, w] is sum_j w_ij; `sums` [n][parts][2][k] holds each
 /// tile's sum p within and sum p degree. Grid: class tiles, tiles along x, y, z, and items, the first innermost.
-KERNEL BOUNDS(THREADS, 2)
-pair_sums(const REAL* p, const REAL* image, f32* within, f32* degree, f64* sums, Pairs g) {
+KERNEL BOUNDS(THREADS, 2) pair_sums(const REAL* p, const REAL* image, f32* within, f32* degree, f64* sums, Pairs g) {
     DYNAMIC_SHARED;
     const i32 channels = CHANNELS ? CHANNELS : g.c;
     const i32 radius_y = RADIUS ? RADIUS : g.radius_y, radius_x = RADIUS ? RADIUS : g.radius_x;
@@ -149,8 +148,7 @@ pair_sums(const REAL* p, const REAL* image, f32* within, f32* degree, f64* sums,
 
 /// The gradient of the probabilities, [n, d, h, w, k], for the gradient of the loss in `grad`. `coefficients` is
 /// [n][2][k]. Grid: blocks of voxels, n.
-KERNEL BOUNDS(THREADS, 4)
-combine(const REAL* grad, const f32* within, const f32* degree, const f32* coefficients, REAL* out, Pairs g) {
+KERNEL BOUNDS(THREADS, 4) combine(const REAL* grad, const f32* within, const f32* degree, const f32* coefficients, REAL* out, Pairs g) {
     i64 voxels = i64(g.d) * g.h * g.w, voxel = i64(blockIdx.x) * THREADS + threadIdx.x;
     if (voxel >= voxels) return;
     coefficients += i64(blockIdx.y) * 2 * g.k;
