@@ -18,6 +18,9 @@ use std::{
 /// Sizes are rounded up to this many bytes, which is also how the driver aligns.
 const GRAIN: usize = 512;
 
+/// The same for the emulated device: what is read or written behind a buffer is seen there, up to one pack of numbers.
+const EMULATED_GRAIN: usize = 16;
+
 /// The driver's pool of a device, told to keep what is freed: by itself it returns memory to the system at every
 /// synchronisation.
 pub(super) struct Pool(sys::CUmemoryPool);
@@ -55,14 +58,14 @@ struct State {
 pub(super) struct Cache {
     state: Mutex<State>,
     pool: Option<Pool>,
-    /// Whether reused memory is filled with NaN, as the emulated device does with fresh memory: a number that is read
-    /// before it was written then shows in every result.
-    poisons: bool,
+    /// Whether this is the emulated device. Reused memory is filled with NaN then, as fresh memory is there: a number
+    /// that is read before it was written shows in every result.
+    emulated: bool,
 }
 
 impl Cache {
-    pub(super) fn new(pool: Option<Pool>, poisons: bool) -> Self {
-        Cache { state: Mutex::default(), pool, poisons }
+    pub(super) fn new(pool: Option<Pool>, emulated: bool) -> Self {
+        Cache { state: Mutex::default(), pool, emulated }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -132,7 +135,8 @@ impl Block {
     /// At least `bytes` bytes with unspecified values.
     pub(super) fn new(device: &Arc<Cuda>, bytes: usize) -> Result<Self> {
         let cache = device.cache();
-        let bytes = bytes.max(1).checked_next_multiple_of(GRAIN).unwrap_or(usize::MAX);
+        let grain = if cache.emulated { EMULATED_GRAIN } else { GRAIN };
+        let bytes = bytes.max(1).checked_next_multiple_of(grain).unwrap_or(usize::MAX);
         let kept = {
             let mut state = cache.state();
             let kept = state.free.get_mut(&bytes).and_then(Vec::pop);
@@ -159,7 +163,7 @@ impl Block {
             state.most = state.most.max(state.stats.live);
         }
         let block = Block { address, bytes, device: device.clone() };
-        if kept.is_some() && cache.poisons {
+        if kept.is_some() && cache.emulated {
             block.fill(0xff)?;
         }
         Ok(block)
