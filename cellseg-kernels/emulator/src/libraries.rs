@@ -56,6 +56,7 @@ impl Build<'_> {
             "-fvisibility=hidden",
             "-fno-strict-aliasing",
             "-ftrivial-auto-var-init=pattern",
+            "-fmax-errors=8",
             "-Wall",
             "-Wextra",
             "-Wno-unknown-pragmas",

@@ -121,7 +121,10 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 pub(crate) fn parse(name: String, path: PathBuf, text: String) -> Result<Source> {
     let (mut instances, mut targets, mut budgets, mut kernels) =
         (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
-    for (number, line) in text.lines().enumerate() {
+    let mut start = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let (from, line) = (&text[start..], line.trim_end());
+        start += from.find('\n').map_or(from.len(), |end| end + 1);
         let wrong = |expected| Error::Header {
             path: path.clone(),
             line: number + 1,
@@ -136,10 +139,12 @@ pub(crate) fn parse(name: String, path: PathBuf, text: String) -> Result<Source>
             let (kernel, budget) =
                 budget(rest).ok_or_else(|| wrong("expected `kernel registers=<n> shared=<bytes>`"))?;
             budgets.insert(kernel, budget);
-        } else if let Some(rest) = line.strip_prefix("KERNEL") {
-            kernels.push(kernel(rest).ok_or_else(|| {
-                wrong("expected `KERNEL name(` or `KERNEL BOUNDS(threads, blocks) name(` on one line")
-            })?);
+        } else if line.starts_with("KERNEL") {
+            kernels.push(
+                kernel(&from["KERNEL".len()..]).ok_or_else(|| {
+                    wrong("expected `KERNEL name(` or `KERNEL BOUNDS(threads, blocks) name(`")
+                })?,
+            );
         }
     }
     if instances.is_empty() {
@@ -179,7 +184,7 @@ fn budget(line: &str) -> Option<(String, Budget)> {
     Some((kernel.into(), Budget { registers, shared }))
 }
 
-/// What follows `KERNEL`: ` BOUNDS(256, 2) name(...`.
+/// What follows `KERNEL`: ` BOUNDS(256, 2) name(...`, maybe over several lines.
 fn kernel(rest: &str) -> Option<Kernel> {
     let mut rest = rest.trim_start();
     let mut most_threads = None;
@@ -234,7 +239,7 @@ mod tests {
     #[test]
     fn kernels_are_found_with_their_bounds_and_budgets() {
         let source = parsed(
-            "// targets: sm_75\n// budget: a registers=40 shared=1024\nKERNEL a(f32* x) {\nKERNEL BOUNDS(32 * min(A, 2), 1) b(\n",
+            "// targets: sm_75\n// budget: a registers=40 shared=1024\nKERNEL a(f32* x) {\nKERNEL BOUNDS(32 * min(A, 2), 1)\n    b(\n",
         )
         .unwrap();
         assert_eq!(source.kernels[0], Kernel { name: "a".into(), most_threads: None });
