@@ -74,17 +74,18 @@ fn run(options: &Options) -> error::Result<ExitCode> {
     };
     let libraries = build.libraries()?;
     if options.build {
-        println!("{}", libraries.display());
-        return Ok(ExitCode::SUCCESS);
+        println!("{}", libraries.directory.display());
+        return Ok(if libraries.whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let runs = orders::Runs {
-        libraries: &libraries,
+        libraries: &libraries.directory,
         kept: &directory.join("kept"),
         sanitize: options.sanitize,
         jobs: options.jobs.max(1),
         command: &options.command,
     };
-    runs.all(&options.order)
+    let code = runs.all(&options.order)?;
+    Ok(if libraries.whole { code } else { ExitCode::FAILURE })
 }
 
 /// Cargo's target directory: this program lies in one of its profiles' folders.

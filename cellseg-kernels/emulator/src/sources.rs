@@ -140,11 +140,14 @@ pub(crate) fn parse(name: String, path: PathBuf, text: String) -> Result<Source>
                 budget(rest).ok_or_else(|| wrong("expected `kernel registers=<n> shared=<bytes>`"))?;
             budgets.insert(kernel, budget);
         } else if line.starts_with("KERNEL") {
-            kernels.push(
-                kernel(&from["KERNEL".len()..]).ok_or_else(|| {
-                    wrong("expected `KERNEL name(` or `KERNEL BOUNDS(threads, blocks) name(`")
-                })?,
-            );
+            let found = kernel(&from["KERNEL".len()..])
+                .ok_or_else(|| wrong("expected `KERNEL name(` or `KERNEL BOUNDS(threads, blocks) name(`"))?;
+            match kernels.iter_mut().find(|k: &&mut Kernel| k.name == found.name) {
+                None => kernels.push(found),
+                // Two forms under `#if`: a bound that they do not share is not known.
+                Some(other) if other.most_threads != found.most_threads => other.most_threads = None,
+                Some(_) => {}
+            }
         }
     }
     if instances.is_empty() {
