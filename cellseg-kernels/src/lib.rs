@@ -15,4 +15,5 @@ mod scratch;
 pub mod simd;
 pub mod soft_ncuts;
 pub mod softmax;
+mod walk;
 pub mod window_attention;

@@ -2,12 +2,18 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
+mod cuda;
 #[cfg(test)]
 mod tests;
 
 use crate::pointwise::chunks;
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply, run};
-use std::borrow::Cow;
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use cuda::{Columns, copy};
+use std::{borrow::Cow, sync::Arc};
 
 /// The tensors one after the other along the last axis, the channels; all other extents are the same.
 ///
@@ -52,6 +58,23 @@ impl<const N: usize> Kernel<N> for Concat {
                 }
             }
         });
+        Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        shapes: [Shape; N],
+        parts: [&CudaBuffer; N],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        let widths = shapes.map(|s| s.channels());
+        let (row, mut first) = (widths.iter().sum(), 0);
+        for (part, count) in parts.into_iter().zip(widths) {
+            copy(device, Columns { count, from: (count, 0), to: (row, first) }, part, out)?;
+            first += count;
+        }
         Ok(())
     }
 }
@@ -111,5 +134,17 @@ impl Kernel<1> for Channels {
             }
         });
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape]: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        let count = self.count;
+        copy(device, Columns { count, from: (shape.channels(), self.first), to: (count, 0) }, x, out)
     }
 }

@@ -18,9 +18,9 @@ pub(crate) type Block = [i32; LANES];
 /// What decides over each number, in the form in which it is computed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draw {
-    key: u64,
+    pub(crate) key: u64,
     /// Numbers whose random word lies below are dropped.
-    threshold: u32,
+    pub(crate) threshold: u32,
     /// What those that are kept are multiplied by.
     pub(crate) scale: f64,
 }

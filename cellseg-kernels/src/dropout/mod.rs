@@ -10,9 +10,18 @@ pub(crate) mod mask;
 #[cfg(test)]
 mod tests;
 
-use crate::pointwise::chunks;
-use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
-use std::borrow::Cow;
+use crate::{
+    pointwise::chunks,
+    walk::{pack, walk},
+};
+use cellseg_core::{
+    Kernel, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Arguments, Cuda, CudaBuffer, Source},
+    cuda_source, run,
+};
+use std::{borrow::Cow, sync::Arc};
+
+const KERNEL: Source = cuda_source!("dropout/dropout.cu");
 
 /// Drops each number with probability `p`, drawn from `key`: give each layer and each step a key of its own.
 ///
@@ -60,6 +69,23 @@ impl Kernel<1> for Dropping {
         let draw = self.0.draw();
         chunks::each(data, 1, |at, data| mask::draw_and_apply(draw, data, at));
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        let (count, draw) = (x.len(), self.0.draw());
+        let defines = [("REAL", Cuda::real(Self::NAME, x.dtype())?)];
+        let launch = walk(device, &KERNEL, &defines, "dropout", count.div_ceil(pack(x.dtype())));
+        let arguments = Arguments::new().output(out).input(x).value(count as i64);
+        let arguments = arguments.value(draw.key).value(draw.threshold).value(draw.scale as f32);
+        // SAFETY: both buffers hold `count` numbers of this type; each is read before it is written.
+        unsafe { device.launch(launch, arguments) }
     }
 }
 

@@ -4,6 +4,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
+mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +14,12 @@ use crate::pointwise::{
     lanes::long_sum_of_pairs,
     same, wide,
 };
-use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
-use std::borrow::Cow;
+use cellseg_core::{
+    Kernel, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::{borrow::Cow, sync::Arc};
 
 /// The mean squared error `mean((prediction - target)^2)`.
 ///
@@ -37,6 +42,8 @@ pub fn bce_with_logits(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 trait Pair: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     const GRADIENT: &'static str;
+    /// The number that device code gives to the loss.
+    const KIND: &'static str;
     fn value<T: Real>(self, x: T, target: T) -> T;
     /// The derivative by the prediction.
     fn by_prediction<T: Real>(self, x: T, target: T) -> T;
@@ -57,6 +64,7 @@ struct SquaredError;
 impl Pair for SquaredError {
     const NAME: &'static str = "mse";
     const GRADIENT: &'static str = "mse gradient";
+    const KIND: &'static str = "0";
 
     #[inline(always)]
     fn value<T: Real>(self, x: T, target: T) -> T {
@@ -80,6 +88,7 @@ struct CrossEntropy;
 impl Pair for CrossEntropy {
     const NAME: &'static str = "bce_with_logits";
     const GRADIENT: &'static str = "bce_with_logits gradient";
+    const KIND: &'static str = "1";
 
     #[inline(always)]
     fn value<T: Real>(self, x: T, target: T) -> T {
@@ -141,6 +150,17 @@ impl<P: Pair> Kernel<2> for Loss<P> {
         out.fill(T::of(sum / x.len() as f64));
         Ok(())
     }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 2],
+        inputs: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::mean::<P>(device, inputs, out)
+    }
 }
 
 impl<P: Pair> Op<2> for Loss<P> {
@@ -191,5 +211,16 @@ impl<P: Pair> Kernel<3> for LossGradient<P> {
         let factor = grad[0] / T::of(x.len() as f64);
         each(out, 1, |at, out| derivatives(self.pair, self.side, factor, &x[at..], &target[at..], out));
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 3],
+        inputs: [&CudaBuffer; 3],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::gradient::<P>(device, self.side, inputs, out)
     }
 }

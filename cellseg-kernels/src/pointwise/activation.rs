@@ -66,6 +66,16 @@ impl Activation {
         specialise!(self, f => f.check())
     }
 
+    /// The number that device code gives to the function: the value of the define `ACTIVATION` of a kernel.
+    pub(crate) fn kind(self) -> &'static str {
+        specialise!(self, f => kind_of(f))
+    }
+
+    /// The setting that device code takes, zero where there is none.
+    pub(crate) fn setting(self) -> f32 {
+        specialise!(self, f => f.setting())
+    }
+
     /// The function's value. Infinities and what is not a number come out as in PyTorch.
     #[inline(always)]
     pub fn apply<T: Real>(self, x: T) -> T {
@@ -108,6 +118,10 @@ impl Activation {
 #[inline(always)]
 fn at<F: Function, T: Real>(f: F, x: T) -> T {
     if F::FROM_OUTPUT { f.value(x) } else { x }
+}
+
+fn kind_of<F: Function>(_: F) -> &'static str {
+    F::KIND
 }
 
 const fn from_output<F: Function>(_: F) -> bool {

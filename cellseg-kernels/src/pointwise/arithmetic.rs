@@ -2,12 +2,17 @@
 
 use super::{
     chunks::{each, each_copied, zip, zip_in_place},
+    cuda,
     each::same,
 };
-use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, run};
-use std::borrow::Cow;
+use cellseg_core::{
+    Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::{borrow::Cow, sync::Arc};
 
-/// Implements [`Kernel`] for an operation on pairs of numbers.
+/// Implements [`Kernel`] for an operation on pairs of numbers, whose name is that of its CUDA kernel, too.
 macro_rules! pairs {
     ($op:ident, $name:literal, IN_PLACE = $in_place:literal, |$self:ident, $a:ident, $b:ident| $value:expr) => {
         impl Kernel<2> for $op {
@@ -33,6 +38,17 @@ macro_rules! pairs {
             ) -> Result<()> {
                 zip_in_place(a, b, |$a, $b| $value);
                 Ok(())
+            }
+
+            fn cuda(
+                &self,
+                device: &Arc<Cuda>,
+                _: [Shape; 2],
+                inputs: [&CudaBuffer; 2],
+                out: &mut CudaBuffer,
+                _: bool,
+            ) -> Result<()> {
+                cuda::pairs(device, $name, inputs, out)
             }
         }
     };
@@ -149,6 +165,17 @@ impl Kernel<1> for Linear {
     fn cpu_in_place<T: Real>(&self, _: [Shape; 1], _: [&[T]; 1], data: &mut [T], _: bool) -> Result<()> {
         each(data, 1, |_, data| self.apply(data));
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::linear(device, self.factor, self.shift, x, out)
     }
 }
 

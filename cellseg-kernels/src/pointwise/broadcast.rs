@@ -1,8 +1,13 @@
 //! Repeating a tensor along axes of extent one.
 
-use super::chunks::each;
+use super::{chunks::each, cuda};
 use crate::reduce::SumAxes;
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, run};
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::sync::Arc;
 
 /// `factor * x`, repeated along the axes where `x` has extent one and `to` has not.
 #[derive(Clone)]
@@ -59,6 +64,17 @@ impl Kernel<1> for Broadcast {
             }
         });
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [from]: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::broadcast(device, self.to, &strides(from, self.to), self.factor, x, out)
     }
 }
 

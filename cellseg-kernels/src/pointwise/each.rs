@@ -2,10 +2,16 @@
 
 use super::{
     chunks::{each, each_copied},
+    cuda,
     functions::Function,
     wide,
 };
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, run};
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::sync::Arc;
 
 /// `f(x)` for each number. Works in place where the gradient does not need the input.
 #[derive(Clone)]
@@ -47,6 +53,17 @@ impl<F: Function> Kernel<1> for Each<F> {
     fn cpu_in_place<T: Real>(&self, _: [Shape; 1], _: [&[T]; 1], data: &mut [T], _: bool) -> Result<()> {
         each(data, 1, |_, data| apply(self.0, data));
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::value(device, self.0, x, out)
     }
 }
 
@@ -90,6 +107,17 @@ impl<F: Function> Kernel<2> for EachGradient<F> {
     ) -> Result<()> {
         each(grad, 1, |i, grad| pull(self.0, grad, &at[i..]));
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 2],
+        [grad, at]: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::gradient(device, self.0, grad, at, out)
     }
 }
 

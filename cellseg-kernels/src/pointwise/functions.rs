@@ -8,9 +8,17 @@ pub(crate) trait Function: Copy + Send + Sync + 'static {
     /// The name that errors give.
     const NAME: &'static str;
 
+    /// The number that device code gives to the function, in `activation.cuh` and `each.cu`.
+    const KIND: &'static str;
+
     /// Whether the gradient is computed from the function's value, so that the input need not be kept; else it is
     /// computed from the input.
     const FROM_OUTPUT: bool;
+
+    /// The setting, zero where there is none.
+    fn setting(self) -> f32 {
+        0.0
+    }
 
     /// Checks the setting, if there is one.
     fn check(self) -> Result<()> {
@@ -25,10 +33,10 @@ pub(crate) trait Function: Copy + Send + Sync + 'static {
     fn gradient<T: Real>(self, g: T, at: T) -> T;
 }
 
-/// Writes a row of the table: the type, its setting, its name, where the gradient is computed from, value, gradient.
+/// Writes a row of the table: the type, its setting, name and number, where the gradient is computed from, value, gradient.
 /// Comparisons are written so that what is not a number comes out of them as it does in PyTorch.
 macro_rules! function {
-    ($(#[$doc:meta])* $f:ident $(($s:ident))?, $name:literal, FROM_OUTPUT = $from:literal,
+    ($(#[$doc:meta])* $f:ident $(($s:ident))?, $name:literal, KIND = $kind:literal, FROM_OUTPUT = $from:literal,
      |$x:ident: $t:ident| $value:expr, |$g:ident, $at:ident| $gradient:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
@@ -36,9 +44,15 @@ macro_rules! function {
 
         impl Function for $f {
             const NAME: &'static str = $name;
+            const KIND: &'static str = $kind;
             const FROM_OUTPUT: bool = $from;
 
-            $(fn check(self) -> Result<()> {
+            $(fn setting(self) -> f32 {
+                let $s = self.0;
+                $s
+            }
+
+            fn check(self) -> Result<()> {
                 let $s = self.0;
                 if $s >= 0.0 && $s.is_finite() {
                     return Ok(());
@@ -66,23 +80,23 @@ macro_rules! function {
 
 function! {
     /// `x`.
-    Identity, "identity", FROM_OUTPUT = true, |x: T| x, |g, _at| g
+    Identity, "identity", KIND = "0", FROM_OUTPUT = true, |x: T| x, |g, _at| g
 }
 function! {
     /// `max(x, 0)`.
-    Relu, "relu", FROM_OUTPUT = true,
+    Relu, "relu", KIND = "1", FROM_OUTPUT = true,
     |x: T| if x <= T::zero() { T::zero() } else { x },
     |g, y| if y <= T::zero() { T::zero() } else { g }
 }
 function! {
     /// `x` where positive, else `slope * x`.
-    LeakyRelu(slope), "leaky_relu", FROM_OUTPUT = true,
+    LeakyRelu(slope), "leaky_relu", KIND = "2", FROM_OUTPUT = true,
     |x: T| if x > T::zero() { x } else { x * slope },
     |g, y| if y > T::zero() { g } else { g * slope }
 }
 function! {
     /// `x` where positive, else `alpha * (exp(x) - 1)`.
-    Elu(alpha), "elu", FROM_OUTPUT = true,
+    Elu(alpha), "elu", KIND = "3", FROM_OUTPUT = true,
     |x: T| {
         // A sum rather than a choice, whose branch would keep the loop from becoming vector code.
         let (above, below) = if x > T::zero() { (x, T::zero()) } else { (T::zero(), x) };
@@ -92,13 +106,13 @@ function! {
 }
 function! {
     /// `x * P(X <= x)` for a normally distributed `X`.
-    Gelu, "gelu", FROM_OUTPUT = false,
+    Gelu, "gelu", KIND = "4", FROM_OUTPUT = false,
     |x: T| x * normal_probability(x),
     |g, x| g * (normal_probability(x) + x * normal_density(x))
 }
 function! {
     /// `1 / (1 + exp(-x))`, by the exponential of a negative number, which cannot overflow.
-    Sigmoid, "sigmoid", FROM_OUTPUT = true,
+    Sigmoid, "sigmoid", KIND = "5", FROM_OUTPUT = true,
     |x: T| {
         let e = exp(-x.abs());
         (if x < T::zero() { e } else { T::one() }) / (T::one() + e)
@@ -107,23 +121,23 @@ function! {
 }
 function! {
     /// `exp(x)`.
-    Exp, "exp", FROM_OUTPUT = true, |x: T| exp(x), |g, y| g * y
+    Exp, "exp", KIND = "6", FROM_OUTPUT = true, |x: T| exp(x), |g, y| g * y
 }
 function! {
     /// The natural logarithm.
-    Ln, "ln", FROM_OUTPUT = false, |x: T| x.ln(), |g, x| g / x
+    Ln, "ln", KIND = "7", FROM_OUTPUT = false, |x: T| x.ln(), |g, x| g / x
 }
 function! {
     /// The square root.
-    Sqrt, "sqrt", FROM_OUTPUT = true, |x: T| x.sqrt(), |g, y| g / (y + y)
+    Sqrt, "sqrt", KIND = "8", FROM_OUTPUT = true, |x: T| x.sqrt(), |g, y| g / (y + y)
 }
 function! {
     /// `x * x`.
-    Square, "square", FROM_OUTPUT = false, |x: T| x * x, |g, x| g * (x + x)
+    Square, "square", KIND = "9", FROM_OUTPUT = false, |x: T| x * x, |g, x| g * (x + x)
 }
 function! {
     /// `|x|`, with gradient zero at zero.
-    Abs, "abs", FROM_OUTPUT = false,
+    Abs, "abs", KIND = "10", FROM_OUTPUT = false,
     |x: T| x.abs(),
     |g, x| if x > T::zero() { g } else if x < T::zero() { -g } else { g * T::zero() }
 }

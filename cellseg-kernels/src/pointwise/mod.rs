@@ -11,6 +11,7 @@ pub mod cases;
 #[cfg(test)]
 pub(crate) mod checks;
 pub(crate) mod chunks;
+pub(crate) mod cuda;
 mod each;
 pub(crate) mod exponential;
 mod functions;

@@ -7,10 +7,17 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use crate::walk::on_gpu;
+use cellseg_core::{
+    Buffer, Error, Kernel, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::sync::Arc;
 
 /// The greatest number of each window of `(z, y, x)` voxels, for each channel. Voxels beyond the last whole window are
 /// left out.
@@ -84,6 +91,18 @@ impl Kernel<1> for MaxPool3d {
         })?;
         Ok(Some(places))
     }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape]: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        recording: bool,
+    ) -> Result<Option<Tensor>> {
+        let places = cuda::forward(device, &self.sizes(shape)?, x, out, recording)?;
+        places.map(|places| Tensor::from_buffer(self.shape([shape])?, Buffer::Cuda(places))).transpose()
+    }
 }
 
 impl Op<1> for MaxPool3d {
@@ -119,5 +138,16 @@ impl Kernel<1> for MaxPool3dGradient {
     fn cpu<T: Real>(&self, _: [Shape; 1], [grad]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
         cpu::backward(&self.pool.sizes(self.to)?, grad, self.places.as_slice()?, out);
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 1],
+        [grad]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::backward(device, &self.pool.sizes(self.to)?, grad, on_gpu(Self::NAME, &self.places)?, out)
     }
 }

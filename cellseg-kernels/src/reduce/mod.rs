@@ -5,11 +5,17 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
 mod cpu;
+pub(crate) mod cuda;
 #[cfg(test)]
 mod tests;
 
 use crate::pointwise::Broadcast;
-use cellseg_core::{Error, Kernel, MAX_RANK, Op, Real, Result, Shape, Tensor, apply, run};
+use cellseg_core::{
+    Error, Kernel, MAX_RANK, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::sync::Arc;
 
 /// `factor` times the sum over some axes.
 #[derive(Clone)]
@@ -25,6 +31,26 @@ pub(crate) struct SumAxes {
 impl SumAxes {
     fn sums_over(&self, axis: usize) -> bool {
         self.axes >> axis & 1 == 1
+    }
+
+    /// The sums over one axis of `[outer, count, inner]` that follow each other: from the last axis of `x` on, neighbouring
+    /// axes at once; what lies behind is summed already.
+    fn steps(&self, x: Shape) -> Vec<[usize; 3]> {
+        let dims = x.dims();
+        let mut steps = Vec::new();
+        let (mut end, mut inner) = (dims.len(), 1);
+        while end > 0 {
+            let summed = self.sums_over(end - 1);
+            let start = (0..end).rev().take_while(|&i| self.sums_over(i) == summed).last().unwrap_or(0);
+            let count: usize = dims[start..end].iter().product();
+            if summed {
+                steps.push([dims[..start].iter().product(), count, inner]);
+            } else {
+                inner *= count;
+            }
+            end = start;
+        }
+        steps
     }
 
     /// The output's shape with the summed axes at extent one.
@@ -51,30 +77,29 @@ impl Kernel<1> for SumAxes {
     }
 
     fn cpu<T: Real>(&self, [shape]: [Shape; 1], [x]: [&[T]; 1], out: &mut [T], _: bool) -> Result<()> {
-        let dims = shape.dims();
         let mut sums: Option<Vec<f64>> = None;
-        // From the last axis on, neighbouring axes at once; what lies behind is summed already.
-        let (mut end, mut inner) = (dims.len(), 1);
-        while end > 0 {
-            let summed = self.sums_over(end - 1);
-            let start = (0..end).rev().take_while(|&i| self.sums_over(i) == summed).last().unwrap_or(0);
-            let count: usize = dims[start..end].iter().product();
-            if summed {
-                let outer = dims[..start].iter().product();
-                sums = Some(match sums {
-                    None => cpu::sum_middle(x, outer, count, inner),
-                    Some(sums) => cpu::sum_middle(&sums, outer, count, inner),
-                });
-            } else {
-                inner *= count;
-            }
-            end = start;
+        for [outer, count, inner] in self.steps(shape) {
+            sums = Some(match sums {
+                None => cpu::sum_middle(x, outer, count, inner),
+                Some(sums) => cpu::sum_middle(&sums, outer, count, inner),
+            });
         }
         match sums {
             Some(sums) => out.iter_mut().zip(sums).for_each(|(o, s)| *o = T::of(s * self.factor)),
             None => out.iter_mut().zip(x).for_each(|(o, x)| *o = T::of(x.wide() * self.factor)),
         }
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape]: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::sum_steps(device, x, &self.steps(shape), self.factor, out)
     }
 }
 

@@ -14,6 +14,8 @@
 
 struct Sums {
     i64 outer, count, inner;
+    // Numbers of `x` before those that are summed.
+    i64 skipped;
     // Parts that the middle axis is cut into, and the rows of each.
     i64 splits, rows;
     // What sums are multiplied by.
@@ -40,7 +42,7 @@ KERNEL BOUNDS(256, 4) sum_rows(OUT* out, const IN* x, Sums s) {
     if (active) {
         i64 row = quotient(part, s.splits), first = (part - row * s.splits) * s.rows;
         i64 end = min(first + s.rows, s.count);
-        const IN* p = x + row * s.count;
+        const IN* p = x + s.skipped + row * s.count;
         if (s.width == N) {
 #pragma unroll 4
             for (i64 at = first + lane * N; at < end; at += s.lanes * N) sum += sum_of<N>(load_wide(p, at, end));
@@ -63,7 +65,7 @@ template <int N> DEVICE inline void columns(OUT* out, const IN* x, const Sums& s
     i64 end = min(first + s.rows, s.count);
     f32 sums[N] = {};
     if (unit < units && down < depth) {
-        const IN* p = x + block * s.count * s.inner + unit * N;
+        const IN* p = x + s.skipped + block * s.count * s.inner + unit * N;
 #pragma unroll 4
         for (i64 row = first + down; row < end; row += depth) {
             Wide<IN, N> v = widened<N>(p + row * s.inner);

@@ -6,11 +6,17 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
 mod cpu;
+mod cuda;
 mod taps;
 #[cfg(test)]
 mod tests;
 
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::sync::Arc;
 use taps::Taps;
 
 /// How a number between voxels is found.
@@ -76,6 +82,17 @@ impl Kernel<1> for Resize {
         cpu::resize(&self.taps([d, h, w]), [d, h, w], c, x, out);
         Ok(())
     }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape]: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::resize(device, self, shape.volumes(Self::NAME)?, x, out)
+    }
 }
 
 impl Op<1> for Resize {
@@ -112,5 +129,16 @@ impl Kernel<1> for ResizeGradient {
         let taps = std::array::from_fn(|i| taps[i].transposed([d, h, w][i]));
         cpu::resize(&taps, self.resize.size, c, grad, out);
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        _: [Shape; 1],
+        [grad]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::gradient(device, &self.resize, self.to.volumes(Self::NAME)?, grad, out)
     }
 }

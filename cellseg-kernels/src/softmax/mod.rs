@@ -7,13 +7,18 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 
 use crate::pointwise::{chunks, same};
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
 use cpu::Form;
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// The softmax over the last axis, the channels.
 ///
@@ -66,6 +71,17 @@ impl Kernel<1> for Softmax {
         chunks::each(data, c, |_, data| cpu::forward(data, c, self.0));
         Ok(())
     }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape]: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::forward(device, self.0, shape.channels(), x, out)
+    }
 }
 
 impl Op<1> for Softmax {
@@ -115,5 +131,16 @@ impl Kernel<2> for SoftmaxGradient {
         let c = shape.channels();
         chunks::each(grad, c, |at, grad| cpu::backward(grad, &y[at..], c, self.0));
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape, _]: [Shape; 2],
+        [grad, y]: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::backward(device, self.0, shape.channels(), grad, y, out)
     }
 }
