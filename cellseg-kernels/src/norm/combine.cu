@@ -51,7 +51,7 @@ KERNEL BOUNDS(256, 1) statistics(f32* out, const f32* parts, Chunks c) {
     if (threadIdx.x == 0) {
         f32* statistics = out + (i64)sample * 2 * c.groups + group;
         statistics[0] = all.mean;
-        statistics[c.groups] = 1.f / sqrtf(all.squares / all.count + c.eps);
+        statistics[c.groups] = 1.f / sqrtf((all.count > 0.f ? all.squares / all.count : 0.f) + c.eps);
     }
 }
 

@@ -9,6 +9,7 @@
 //! bottleneck, and the recomputation takes none.
 
 use super::{
+    cuda,
     group::Computed,
     per_channel,
     pieces::{Pieces, Place},
@@ -16,7 +17,11 @@ use super::{
     settings::{self, Norm, Order},
 };
 use crate::pointwise::same;
-use cellseg_core::{Kernel, Real, Result, Shape, Tensor};
+use cellseg_core::{
+    Kernel, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+};
+use std::sync::Arc;
 
 /// The gradients from that of the output, the input, and the residual where it is needed.
 #[derive(Clone)]
@@ -179,5 +184,16 @@ impl<const N: usize> Kernel<N> for Gradient {
         self.finish(&pieces, x, &coefficients, grad)?;
         let [of_gamma, of_beta] = [per_channel::<T>(&of_gamma)?, per_channel::<T>(&of_beta)?];
         Ok(Found { of_gamma, of_beta, of_stage })
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        shapes: [Shape; N],
+        inputs: [&CudaBuffer; N],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<Found> {
+        cuda::group::backward(device, self, shapes[0], &inputs, out)
     }
 }

@@ -1,7 +1,7 @@
 //! The normalisation of groups, with what is computed along with it.
 
 use super::{
-    check,
+    check, cuda,
     gradient::Gradient,
     pieces::{Pieces, Place},
     rows::{add, normalise, normalise_from, repeated},
@@ -9,7 +9,12 @@ use super::{
     statistics,
 };
 use crate::dropout::mask::{Block, draw};
-use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, run};
+use cellseg_core::{
+    Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
+use std::sync::Arc;
 
 /// The operation on an input, a scale and a shift, and a residual if there are four inputs.
 #[derive(Debug, Clone)]
@@ -20,7 +25,8 @@ pub(super) struct GroupNorm(pub(super) Norm);
 pub(super) struct Computed {
     /// Means and reciprocal standard deviations, `[n, 2, groups]`.
     pub(super) statistics: Tensor,
-    /// What was dropped.
+    /// What was dropped: blocks of [`mask`](crate::dropout::mask) for each piece on the CPU, a byte for each pack on a
+    /// GPU.
     pub(super) masks: Option<Tensor>,
 }
 
@@ -166,6 +172,17 @@ impl<const N: usize> Kernel<N> for GroupNorm {
     ) -> Result<Computed> {
         let [gamma, beta] = [inputs[1], inputs[2]];
         self.compute(shapes[0], &Inputs { x: None, gamma, beta, residual: inputs.get(3).copied() }, data)
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        shapes: [Shape; N],
+        inputs: [&CudaBuffer; N],
+        out: &mut CudaBuffer,
+        recording: bool,
+    ) -> Result<Computed> {
+        cuda::group::forward(device, &self.0, shapes[0], &inputs, out, recording)
     }
 }
 

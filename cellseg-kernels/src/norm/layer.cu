@@ -6,7 +6,7 @@
 // about 10 and 20 operations a number: memory is the bottleneck.
 //
 // The gradients of the scale and the shift are sums over rows: a block takes neighbouring rows, each thread those of its
-// channels in registers, and writes the sums `[blocks, 2, channels]`, which `reduce/sum.cu` puts together.
+// channels in registers, and writes the sums `[2, blocks, channels]`, which `reduce/sum.cu` puts together.
 //
 // instances: REAL=f32,f16,bf16 HELD=0,1,2,4
 // targets: sm_75 sm_80 sm_90a
@@ -99,7 +99,7 @@ KERNEL BOUNDS(256, 2) forward(REAL* out, const REAL* x, const REAL* gamma, const
     }
 }
 
-// `parts` are the gradients of the scale and the shift by the rows of each block, `[blocks, 2, channels]`. Works in the
+// `parts` are the gradients of the scale and the shift by the rows of each block, `[2, blocks, channels]`. Works in the
 // place of `grad`.
 KERNEL BOUNDS(256, 1) backward(REAL* out, f32* parts, const REAL* grad, const REAL* x, const REAL* gamma, Rows r) {
     __shared__ f32 scratch[256 * N];
@@ -140,7 +140,7 @@ KERNEL BOUNDS(256, 1) backward(REAL* out, f32* parts, const REAL* grad, const RE
                 i32 i = task / r.lanes, along = task % r.lanes, channel = (k * r.lanes + along) * N + i;
                 f32 sum = 0.f;
                 for (i32 down = 0; down < of_block; down++) sum += scratch[i * 256 + down * r.lanes + along];
-                if (channel < r.channels) parts[((i64)blockIdx.x * 2 + term) * r.channels + channel] = sum;
+                if (channel < r.channels) parts[((i64)term * gridDim.x + blockIdx.x) * r.channels + channel] = sum;
             }
         }
     }
@@ -173,7 +173,7 @@ KERNEL BOUNDS(256, 2) backward(REAL* out, f32* parts, const REAL* grad, const RE
     __shared__ f32 means[256], factors[256];
     i32 lane = threadIdx.x & (r.lanes - 1), of_block = 256 / r.lanes;
     i64 start = blockIdx.x * r.part, end = min(start + r.part, r.rows);
-    f32* part = parts + (i64)blockIdx.x * 2 * r.channels;
+    f32 *scales = parts + (i64)blockIdx.x * r.channels, *shifts = scales + (i64)gridDim.x * r.channels;
     for (i64 first = start; first < end; first += of_block) {
         i64 row = first + threadIdx.x / r.lanes, at = row * r.channels;
         i32 width = row < end ? r.channels : 0;
@@ -183,14 +183,14 @@ KERNEL BOUNDS(256, 2) backward(REAL* out, f32* parts, const REAL* grad, const RE
         factors[threadIdx.x / r.lanes] = factor;
         __syncthreads();
         for (i32 channel = threadIdx.x; channel < r.channels; channel += 256) {
-            f32 of_scale = first == start ? 0.f : part[channel], of_shift = first == start ? 0.f : part[r.channels + channel];
+            f32 of_scale = first == start ? 0.f : scales[channel], of_shift = first == start ? 0.f : shifts[channel];
             for (i32 i = 0; i < min((i64)of_block, end - first); i++) {
                 f32 g = wide(grad[(first + i) * r.channels + channel]);
                 of_scale += g * ((wide(x[(first + i) * r.channels + channel]) - means[i]) * factors[i]);
                 of_shift += g;
             }
-            part[channel] = of_scale;
-            part[r.channels + channel] = of_shift;
+            scales[channel] = of_scale;
+            shifts[channel] = of_shift;
         }
         // Before `grad` is overwritten by `out` in its place.
         __syncthreads();

@@ -4,14 +4,19 @@
 //! scale, `sum(g)` for the shift, and `(h - mean(h) - u * mean(h * u)) / sqrt(variance + eps)` with `h = gamma * g` for a
 //! row. A row's statistics are computed again from the input: that costs less than to read them.
 
-use super::{check, per_channel};
+use super::{check, cuda, per_channel};
 use crate::pointwise::{
     chunks::{each, whole_rows},
     lanes::{sum, sum_of_pairs},
     same, wide,
 };
-use cellseg_core::{Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use cellseg_core::{
+    Kernel, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Layer normalisation of each row of channels of `[n, .., c]`, with a scale `gamma` and a shift `beta` for each channel,
 /// `[c]` both (Ba, Kiros and Hinton, "Layer normalization", 2016).
@@ -106,6 +111,17 @@ impl Kernel<3> for LayerNorm {
         each(out, c, |at, out| normalise(&x[at..], gamma, beta, T::of(self.eps), out));
         Ok(())
     }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape, ..]: [Shape; 3],
+        inputs: [&CudaBuffer; 3],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::layer::forward(device, shape.channels(), self.eps, inputs, out)
+    }
 }
 
 impl Op<3> for LayerNorm {
@@ -170,5 +186,16 @@ impl Kernel<2> for LayerNormGradient {
             sums.iter_mut().zip(part).for_each(|(s, p)| *s += *p);
         }
         Ok([per_channel::<T>(&sums[..c])?, per_channel::<T>(&sums[c..])?])
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape, _]: [Shape; 2],
+        inputs: [&CudaBuffer; 2],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<[Tensor; 2]> {
+        cuda::layer::backward(device, shape.channels(), self.norm.eps, &self.gamma, inputs, out)
     }
 }

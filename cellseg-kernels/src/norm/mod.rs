@@ -11,6 +11,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
+mod cuda;
 mod gradient;
 mod group;
 mod layer;

@@ -60,7 +60,7 @@ impl Norm {
 /// An activation with dropout after it, on pieces of numbers whose mask was drawn before.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stage {
-    activation: Activation,
+    pub(super) activation: Activation,
     pub(super) draw: Option<mask::Draw>,
 }
 

@@ -1,9 +1,10 @@
 //! Adam and AdamW.
 
-use super::{NAME, Rule, not_negative, wrong_slots};
+use super::{NAME, Rule, Update, cuda, not_negative, wrong_slots};
 use crate::pointwise::{chunks::CHUNK, wide};
-use cellseg_core::{Error, Real, Result, Tensor};
+use cellseg_core::{Error, Real, Result, Tensor, cuda::Cuda};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Adam (Kingma and Ba, ICLR 2015), or AdamW where the decay of weights is decoupled from the gradient (Loshchilov and
 /// Hutter, ICLR 2019). Settings, defaults and formulas are those of `torch.optim`.
@@ -68,18 +69,22 @@ impl Rule for Adam {
             .for_each(|(((p, m), v), g)| update(&factors, p, m, v, g));
         Ok(())
     }
+
+    fn update_on_gpu(&self, device: &Arc<Cuda>, updates: &mut [Update<'_>]) -> Result<()> {
+        cuda::adam(device, |step| self.factors(step), updates)
+    }
 }
 
 /// The numbers that are the same for all of a parameter in one step.
-struct Factors<T> {
-    coupled_decay: T,
-    kept: T,
-    first_new: T,
-    second_kept: T,
-    second_new: T,
-    second_scale: T,
-    eps: T,
-    rate: T,
+pub(super) struct Factors<T> {
+    pub(super) coupled_decay: T,
+    pub(super) kept: T,
+    pub(super) first_new: T,
+    pub(super) second_kept: T,
+    pub(super) second_new: T,
+    pub(super) second_scale: T,
+    pub(super) eps: T,
+    pub(super) rate: T,
 }
 
 impl Adam {

@@ -24,17 +24,26 @@
 
 mod adam;
 mod clip;
+mod cuda;
 mod sgd;
 #[cfg(test)]
 mod tests;
 
 pub use adam::Adam;
 pub use clip::{clip_norm, clip_value};
+pub use cuda::Update;
 pub use sgd::Sgd;
 
-use cellseg_core::{DType, Error, Real, Result, Tensor};
+use cellseg_core::{
+    Buffer, DType, Device, Error, Real, Result, Tensor,
+    cuda::{Cuda, CudaBuffer},
+};
+use crate::walk::on_gpu;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 const NAME: &str = "optimizer";
 
@@ -60,6 +69,15 @@ pub trait Rule: Sync {
         slots: &mut [Tensor],
         gradient: &[T],
     ) -> Result<()>;
+
+    /// Moves parameters that lie on a GPU, in `f32`, with few launches for all of them.
+    ///
+    /// # Errors
+    /// [`Error::NoKernel`] where the rule has no CUDA kernel, which is what this method says by itself.
+    fn update_on_gpu(&self, device: &Arc<Cuda>, updates: &mut [Update<'_>]) -> Result<()> {
+        let _ = updates;
+        Err(Error::NoKernel { op: NAME, device: device.name() })
+    }
 }
 
 /// What an optimiser keeps for one parameter.
@@ -100,28 +118,25 @@ impl<R: Rule> Optimizer<R> {
     ///
     /// # Errors
     /// [`Error::Argument`] for settings out of range, a name that comes twice, a gradient or a state whose shape is not
-    /// the parameter's; [`Error::DType`] where types differ or are neither `f32` nor `f64`; [`Error::Device`] where
-    /// numbers are not on the CPU.
+    /// the parameter's; [`Error::DType`] where types differ or are neither `f32` nor `f64`, which is for the CPU only;
+    /// [`Error::Device`] where numbers do not lie on one device.
     pub fn step<'a>(
         &mut self,
         parameters: impl IntoIterator<Item = (&'a str, &'a mut Tensor, &'a Tensor)>,
     ) -> Result<()> {
         self.rule.check()?;
         let parameters: Vec<_> = parameters.into_iter().collect();
+        let Some(device) = parameters.first().map(|(_, parameter, _)| parameter.device()) else { return Ok(()) };
         let mut names = BTreeSet::new();
         for (name, parameter, gradient) in &parameters {
             if !names.insert(*name) {
                 return Err(Error::argument(NAME, format!("the parameter {name} is given twice")));
             }
-            self.check(name, parameter, gradient)?;
+            self.check(name, parameter, gradient, &device)?;
         }
         for (name, parameter, _) in &parameters {
             if !self.states.contains_key(*name) {
-                let zeros = |_: &&str| match parameter.dtype() {
-                    DType::F64 => Tensor::full(0f64, parameter.shape().dims()),
-                    _ => Tensor::full(0f32, parameter.shape().dims()),
-                };
-                let slots = self.rule.slots().iter().map(zeros).collect::<Result<_>>()?;
+                let slots = self.rule.slots().iter().map(|_| zeros(parameter)).collect::<Result<_>>()?;
                 self.states.insert((*name).to_string(), State { step: 0, slots });
             }
         }
@@ -132,16 +147,21 @@ impl<R: Rule> Optimizer<R> {
             .filter_map(|(name, parameter, gradient)| Some((states.remove(name)?, parameter, gradient)))
             .collect();
         let rule = &self.rule;
+        if let Device::Cuda(device) = device {
+            return step_on_gpu(rule, &device, work);
+        }
         work.into_par_iter().try_for_each(|(state, parameter, gradient)| match parameter.dtype() {
             DType::F64 => state.update::<f64, R>(rule, parameter, gradient),
             _ => state.update::<f32, R>(rule, parameter, gradient),
         })
     }
 
-    fn check(&self, name: &str, parameter: &Tensor, gradient: &Tensor) -> Result<()> {
+    fn check(&self, name: &str, parameter: &Tensor, gradient: &Tensor, device: &Device) -> Result<()> {
         let (shape, dtype) = (parameter.shape(), parameter.dtype());
-        if !matches!(dtype, DType::F32 | DType::F64) {
-            return Err(Error::DType { op: NAME, found: dtype, expected: "F32 or F64" });
+        match (dtype, device) {
+            (DType::F32, _) | (DType::F64, Device::Cpu) => (),
+            (found, Device::Cpu) => return Err(Error::DType { op: NAME, found, expected: "F32 or F64" }),
+            (found, _) => return Err(Error::DType { op: NAME, found, expected: "F32 on a GPU" }),
         }
         let alike = |what: &str, t: &Tensor| {
             if t.dtype() != dtype {
@@ -151,9 +171,10 @@ impl<R: Rule> Optimizer<R> {
                 let of = format!("{what} of {name} has shape {:?}; the parameter has {shape:?}", t.shape());
                 return Err(Error::argument(NAME, of));
             }
-            if t.device() != cellseg_core::Device::Cpu {
+            if t.device() != *device {
                 return Err(Error::Device(format!(
-                    "{NAME}: {what} of {name} is not on the CPU; use Tensor::to"
+                    "{NAME}: {what} of {name} is on {:?} where {device:?} is expected; use Tensor::to",
+                    t.device()
                 )));
             }
             Ok(())
@@ -186,6 +207,48 @@ impl State {
         self.step += 1;
         Ok(())
     }
+}
+
+/// As many zeros as a parameter has numbers, beside it.
+fn zeros(parameter: &Tensor) -> Result<Tensor> {
+    let dims = parameter.shape();
+    match (parameter.device(), parameter.dtype()) {
+        (Device::Cuda(device), dtype) => {
+            Tensor::from_buffer(dims, Buffer::Cuda(CudaBuffer::zeroed(&device, dtype, dims.count())?))
+        }
+        (Device::Cpu, DType::F64) => Tensor::full(0f64, dims.dims()),
+        (Device::Cpu, _) => Tensor::full(0f32, dims.dims()),
+    }
+}
+
+/// The buffer of a tensor that is known to be on a GPU, to be written.
+fn writable<'a>(tensor: &'a mut Tensor) -> Result<&'a mut CudaBuffer> {
+    match tensor.buffer_mut()? {
+        Buffer::Cuda(numbers) => Ok(numbers),
+        Buffer::Cpu(_) => Err(Error::Device(format!("{NAME}: numbers are not on the GPU of the others"))),
+    }
+}
+
+/// Moves parameters on a GPU, which were checked.
+fn step_on_gpu<R: Rule>(
+    rule: &R,
+    device: &Arc<Cuda>,
+    work: Vec<(&mut State, &mut Tensor, &Tensor)>,
+) -> Result<()> {
+    let mut steps = Vec::with_capacity(work.len());
+    let mut updates = Vec::with_capacity(work.len());
+    for (State { step, slots }, parameter, gradient) in work {
+        updates.push(Update {
+            step: *step + 1,
+            parameter: writable(parameter)?,
+            slots: slots.iter_mut().map(writable).collect::<Result<_>>()?,
+            gradient: on_gpu(NAME, gradient)?,
+        });
+        steps.push(step);
+    }
+    rule.update_on_gpu(device, &mut updates)?;
+    steps.into_iter().for_each(|step| *step += 1);
+    Ok(())
 }
 
 /// Checks that a setting is a number from zero up.

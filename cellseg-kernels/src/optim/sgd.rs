@@ -1,9 +1,10 @@
 //! Gradient descent with momentum.
 
-use super::{NAME, Rule, not_negative, wrong_slots};
+use super::{NAME, Rule, Update, cuda, not_negative, wrong_slots};
 use crate::pointwise::chunks::{CHUNK, zip_in_place};
-use cellseg_core::{Error, Real, Result, Tensor};
+use cellseg_core::{Error, Real, Result, Tensor, cuda::Cuda};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Stochastic gradient descent, with momentum where it is not zero; settings and formulas are those of `torch.optim`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,11 +56,10 @@ impl Rule for Sgd {
             return Ok(());
         }
         let [velocity] = slots else { return Err(wrong_slots(slots.len(), self.slots())) };
-        // The first gradient is the velocity, whatever the dampening.
-        let entering = T::of(if step == 1 { 1.0 } else { 1.0 - self.dampening });
+        let entering = T::of(self.entering(step));
         let momentum = T::of(self.momentum);
-        let (of_gradient, of_velocity) =
-            if self.nesterov { (T::one(), momentum) } else { (T::zero(), T::one()) };
+        let (of_gradient, of_velocity) = self.shares();
+        let (of_gradient, of_velocity) = (T::of(of_gradient), T::of(of_velocity));
         parameter
             .par_chunks_mut(CHUNK)
             .zip(velocity.as_mut_slice::<T>()?.par_chunks_mut(CHUNK))
@@ -72,5 +72,21 @@ impl Rule for Sgd {
                 }
             });
         Ok(())
+    }
+
+    fn update_on_gpu(&self, device: &Arc<Cuda>, updates: &mut [Update<'_>]) -> Result<()> {
+        cuda::sgd(device, self, updates)
+    }
+}
+
+impl Sgd {
+    /// How much of the gradient enters the velocity: in the first step it is the velocity, whatever the dampening.
+    pub(super) fn entering(&self, step: u64) -> f64 {
+        if step == 1 { 1.0 } else { 1.0 - self.dampening }
+    }
+
+    /// How much of the gradient and of the velocity a parameter moves by.
+    pub(super) fn shares(&self) -> (f64, f64) {
+        if self.nesterov { (1.0, self.momentum) } else { (0.0, 1.0) }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     pointwise,
-    walk::{BLOCK, pack, step},
+    walk::{BLOCK, step},
 };
 use cellseg_core::{
     DType, Result,
@@ -37,13 +37,16 @@ struct Sums {
 unsafe impl Value for Sums {}
 
 impl Sums {
-    fn new(dtype: DType, [outer, count, inner]: [usize; 3]) -> Self {
+    /// Sums of what follows the first `skipped` numbers.
+    fn new(dtype: DType, skipped: usize, [outer, count, inner]: [usize; 3]) -> Self {
         let (width, lanes, rows) = if inner == 1 {
-            let width = if outer == 1 { pack(dtype) } else { step(dtype, count) };
+            // Each row starts at the start of a pack, or numbers are read one by one.
+            let length = if outer == 1 { skipped } else { count };
+            let width = step(dtype, length).min(step(dtype, skipped));
             let lanes = count.div_ceil(width).next_power_of_two().min(LANES);
             (width, lanes, lanes * width * STEPS[0])
         } else {
-            let width = step(dtype, inner);
+            let width = step(dtype, inner).min(step(dtype, skipped));
             let lanes = (inner / width).clamp(1, LANES);
             (width, lanes, BLOCK / lanes * STEPS[1])
         };
@@ -53,7 +56,7 @@ impl Sums {
             outer,
             count,
             inner,
-            skipped: 0,
+            skipped: skipped as i64,
             splits,
             rows,
             factor: 1.0,
@@ -103,7 +106,10 @@ pub(crate) fn sum_middle(
     sum_middle_after(device, x, 0, sizes, factor, out)
 }
 
-/// [`sum_middle`] of the numbers after the first `skipped`, which are whole packs or whole rows.
+/// [`sum_middle`] of the numbers after the first `skipped`.
+///
+/// # Errors
+/// As for [`sum_middle`].
 pub(crate) fn sum_middle_after(
     device: &Arc<Cuda>,
     x: &CudaBuffer,
@@ -112,7 +118,7 @@ pub(crate) fn sum_middle_after(
     factor: f64,
     out: &mut CudaBuffer,
 ) -> Result<()> {
-    let sums = Sums { skipped: skipped as i64, ..Sums::new(x.dtype(), [outer, count, inner]) };
+    let sums = Sums::new(x.dtype(), skipped, [outer, count, inner]);
     if sums.splits == 1 {
         return Sums { factor: factor as f32, ..sums }.run(device, x, out);
     }
