@@ -43,15 +43,13 @@ pub struct StepReport {
     pub reconstruction: f64,
     /// The weighted sum of both, which is minimised.
     pub loss: f64,
-    /// The Euclidean norm of the gradient, before it was clipped; infinite where `skipped`.
+    /// The Euclidean norm of the gradient, before it was clipped.
     pub gradient_norm: f64,
     /// The step size.
     pub learning_rate: f64,
-    /// What the loss was multiplied by so that its gradients do not vanish in half precision: 1 in other types.
+    /// What the loss was multiplied by so that its gradients do not vanish in `f16`; 1 in other types. It is halved, and the
+    /// step tried again, where a gradient overflows, and doubled after 2000 steps in which none did.
     pub loss_scale: f64,
-    /// Whether the weights stayed as they are because a gradient overflowed in half precision. The loss is scaled less from
-    /// then on.
-    pub skipped: bool,
 }
 
 /// One validation.

@@ -17,13 +17,6 @@ use cellseg_kernels::{
 };
 use std::collections::BTreeMap;
 
-/// Whether weights are moved in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Move {
-    Take,
-    Skip,
-}
-
 /// Adam with clipped gradients.
 pub(super) struct Optimiser {
     adam: Optimizer<Adam>,
@@ -39,14 +32,13 @@ impl Optimiser {
         Optimiser { adam: Optimizer::new(rule), clip_norm }
     }
 
-    /// Moves all weights along gradients that are `scale` times too large, unless `check` objects to their norm, which is
-    /// returned. `check` may also ask for the step to be left out.
+    /// Moves all weights along gradients that are `scale` times too large, and returns the norm of the gradients. Where it is
+    /// not finite the weights stay as they are.
     pub(super) fn step(
         &mut self,
         network: &mut WNet3d,
         gradients: &mut Gradients,
         [learning_rate, scale]: [f64; 2],
-        check: impl FnOnce(f64) -> Result<Move>,
     ) -> Result<f64> {
         let mut moved: Vec<(String, &mut Tensor, Tensor)> = Vec::new();
         let mut missing = false;
@@ -64,11 +56,10 @@ impl Optimiser {
                 .collect::<Result<_>>()?;
         }
         let norm = clip_norm(moved.iter_mut().map(|(_, _, g)| g), self.clip_norm)?;
-        if check(norm)? == Move::Skip {
-            return Ok(norm);
+        if norm.is_finite() {
+            self.adam.rule.lr = learning_rate;
+            self.adam.step(moved.iter_mut().map(|(name, p, g)| (name.as_str(), &mut **p, &*g)))?;
         }
-        self.adam.rule.lr = learning_rate;
-        self.adam.step(moved.iter_mut().map(|(name, p, g)| (name.as_str(), &mut **p, &*g)))?;
         Ok(norm)
     }
 
@@ -85,11 +76,8 @@ impl Optimiser {
         Ok(out)
     }
 
-    /// Goes on after `step` updates with a checkpoint's moments.
+    /// Goes on after `step` steps with a checkpoint's moments.
     pub(super) fn load(&mut self, network: &WNet3d, checkpoint: &Checkpoint, step: u64) -> Result<()> {
-        if step == 0 {
-            return Ok(());
-        }
         let [first, second] = [(FIRST_MOMENT, "first"), (SECOND_MOMENT, "second")].map(|(prefix, which)| {
             weights::import(network, &format!("the {which} moments of Adam"), &checkpoint.part(prefix))
         });

@@ -1,17 +1,12 @@
 //! The steps of training.
 
 use super::{
-    Checkpoint, LabelledVolume, Observer, StepReport, ValidationReport,
-    checkpoint::BEST,
-    config::TrainConfig,
-    loss_scale::{LEAST, LossScale},
-    objective::losses,
-    optimiser::{Move, Optimiser},
-    patches::Patches,
+    Checkpoint, LabelledVolume, Observer, StepReport, ValidationReport, checkpoint::BEST,
+    config::TrainConfig, loss_scale::LossScale, objective::losses, optimiser::Optimiser, patches::Patches,
     validation::mean_dice,
 };
 use crate::{Compute, Error, Result, VolumeView, WNet3d, weights::State, wnet3d::PassMode};
-use cellseg_core::{Device, Rng, Tape};
+use cellseg_core::{Device, Rng, Tape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// How training ended.
@@ -63,11 +58,10 @@ impl Progress {
     pub(super) fn best_dice(&self) -> Option<f64> {
         self.best.filter(|_| self.labelled).map(|(score, _)| score)
     }
+}
 
-    /// How often the weights were moved.
-    fn updates(&self) -> u64 {
-        self.step - self.loss_scale.map_or(0, |scale| scale.skipped())
-    }
+fn diverged(loss: &'static str, value: f64, report: &StepReport) -> Error {
+    Error::Diverged { loss, value, step: report.step, learning_rate: report.learning_rate }
 }
 
 /// Training, between steps.
@@ -132,7 +126,7 @@ impl<'v, 'l> Trainer<'v, 'l> {
         }
         trainer.progress = progress;
         trainer.network.load(&checkpoint.last_weights())?;
-        trainer.optimiser.load(&trainer.network, checkpoint, progress.updates())?;
+        trainer.optimiser.load(&trainer.network, checkpoint, progress.step)?;
         trainer.best_weights = checkpoint.part(BEST);
         Ok(trainer)
     }
@@ -177,53 +171,57 @@ impl<'v, 'l> Trainer<'v, 'l> {
     fn step(&mut self) -> Result<StepReport> {
         let step = self.progress.step;
         let rng = Rng::new(self.config.seed).stream(STEPS).stream(step);
-        let x = self.patches.draw(&self.config, &mut rng.stream(PATCHES))?;
+        let patches = self.patches.draw(&self.config, &mut rng.stream(PATCHES))?;
         let mode =
             PassMode { dropout_key: Some(rng.stream(DROPOUT).seed()), checkpoint: self.config.recompute };
-        let tape = Tape::new();
-        let losses = losses(&self.network, &x.on(&tape), &self.config, &mode, self.config.warm_up_at(step))?;
-        let learning_rate = self.config.learning_rate_at(step);
-        let finite = |loss, value: f64| {
-            let diverged = Error::Diverged { loss, value, step: step + 1, learning_rate };
-            if value.is_finite() { Ok(value) } else { Err(diverged) }
-        };
-        let n_cuts = finite("SoftNCuts", losses.n_cuts.item()?)?;
-        let reconstruction = finite("reconstruction", losses.reconstruction.item()?)?;
-        let loss = finite("total", losses.total.item()?)?;
-        let (mut gradients, scale) = match self.progress.loss_scale {
-            None => (tape.backward(&losses.total)?, 1.0),
-            Some(scale) => {
-                let seed = scale.seed(&losses.total)?;
-                (tape.backward_from(&losses.total, seed)?, scale.factor())
-            }
-        };
-        // Without a scale that could be less, or where it is small already, an infinite gradient is the network's own.
-        let may_skip = scale > LEAST && self.progress.loss_scale.is_some();
-        let norm =
-            self.optimiser.step(&mut self.network, &mut gradients, [learning_rate, scale], |norm| {
-                if !norm.is_finite() && may_skip {
-                    return Ok(Move::Skip);
+        loop {
+            let report = self.attempt(&patches, &mode)?;
+            let norm = report.gradient_norm;
+            let scale = self.progress.loss_scale.as_mut();
+            if norm.is_finite() {
+                if let Some(scale) = scale {
+                    scale.good();
                 }
-                finite("gradient of the", norm).map(|_| Move::Take)
-            })?;
-        let skipped = !norm.is_finite();
-        if let Some(scale) = &mut self.progress.loss_scale {
-            scale.update(skipped);
+                self.progress.step += 1;
+                self.progress.loss_sum += report.loss;
+                self.progress.loss_count += 1;
+                return Ok(report);
+            }
+            if !scale.is_some_and(LossScale::halve) {
+                return Err(diverged("gradient of the", norm, &report));
+            }
         }
-        self.progress.step += 1;
-        self.progress.loss_sum += loss;
-        self.progress.loss_count += 1;
-        Ok(StepReport {
-            step: self.progress.step,
+    }
+
+    /// Moves the weights, unless a gradient overflows.
+    fn attempt(&mut self, patches: &Tensor, mode: &PassMode) -> Result<StepReport> {
+        let step = self.progress.step;
+        let tape = Tape::new();
+        let losses =
+            losses(&self.network, &patches.on(&tape), &self.config, mode, self.config.warm_up_at(step))?;
+        let mut report = StepReport {
+            step: step + 1,
             steps: self.config.steps,
-            n_cuts,
-            reconstruction,
-            loss,
-            gradient_norm: if skipped { f64::INFINITY } else { norm },
-            learning_rate,
-            loss_scale: scale,
-            skipped,
-        })
+            n_cuts: losses.n_cuts.item()?,
+            reconstruction: losses.reconstruction.item()?,
+            loss: losses.total.item()?,
+            gradient_norm: f64::NAN,
+            learning_rate: self.config.learning_rate_at(step),
+            loss_scale: self.progress.loss_scale.map_or(1.0, |scale| scale.factor()),
+        };
+        let all =
+            [("SoftNCuts", report.n_cuts), ("reconstruction", report.reconstruction), ("total", report.loss)];
+        if let Some((loss, value)) = all.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(diverged(loss, value, &report));
+        }
+        let seed = Tensor::full(report.loss_scale as f32, losses.total.shape().dims())?;
+        let mut gradients = tape.backward_from(&losses.total, seed.to(&losses.total.device())?)?;
+        report.gradient_norm = self.optimiser.step(
+            &mut self.network,
+            &mut gradients,
+            [report.learning_rate, report.loss_scale],
+        )?;
+        Ok(report)
     }
 
     fn validate(&mut self) -> Result<ValidationReport> {
