@@ -8,12 +8,12 @@
 //! |---|---|
 //! | filters | [`gaussian`], [`difference_of_gaussians`], [`laplacian_of_gaussian`], [`median`] |
 //! | foreground | [`otsu`], [`robust_otsu`], [`multi_otsu`], [`li`], [`triangle`], [`percentiles`], [`histogram`], [`mask_above`], [`mask_above_local`], [`hysteresis`] |
-//! | morphology | [`fill_holes`], [`dilate`], [`erode`], [`open`], [`close`] |
+//! | morphology | [`fill_holes`], [`dilate`], [`erode`], [`open`], [`close`]; with any [`Element`] [`grey_dilate`], [`grey_erode`], [`grey_open`], [`grey_close`], [`white_top_hat`], [`black_top_hat`]; [`reconstruct_by_dilation`], [`reconstruct_by_erosion`] |
 //! | refinement | [`dense_crf`], [`dense_crf_foreground`] |
 //! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`typical_diameter`] |
 //! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`] |
 //! | out of core | [`components_in_blocks`], [`instances_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
-//! | distances | [`distance_transform`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
+//! | distances | [`distance_transform`], [`distance_transform_of_ids`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
 //! | measurements | [`regions`], [`surface_areas`], [`contacts`], [`region_table`], [`cellseg3d_table`] |
 //! | scores | [`Overlaps`], [`Matching`], [`match_slices`], [`match_centroids`], [`SurfaceDistances`], [`bootstrap_interval`], [`dice`], [`foreground_iou`] |
 //!
@@ -73,7 +73,10 @@ mod wide;
 pub use blocks::{LabelStore, MapSource, components_in_blocks, instances_in_blocks};
 pub use components::{components, components_of_ids};
 pub use crf::{DenseCrf, dense_crf, dense_crf_foreground};
-pub use distance::{distance_transform, nearest_seed, signed_distance_transform, squared_distance_transform};
+pub use distance::{
+    distance_transform, distance_transform_of_ids, nearest_seed, signed_distance_transform,
+    squared_distance_transform,
+};
 pub use error::Error;
 pub use gaussian::{TRUNCATE, difference_of_gaussians, gaussian, laplacian_of_gaussian};
 pub use grid::Connectivity;
@@ -83,7 +86,10 @@ pub use instances::{
 };
 pub use labels::{Labels, Relabelled, relabel_sequential};
 pub use median::median;
-pub use morphology::{close, dilate, erode, fill_holes, open};
+pub use morphology::{
+    Element, Level, black_top_hat, close, dilate, erode, fill_holes, grey_close, grey_dilate, grey_erode,
+    grey_open, open, reconstruct_by_dilation, reconstruct_by_erosion, white_top_hat,
+};
 pub use regions::{
     Cell, Contact, Intensity, Region, Table, cellseg3d_table, contacts, region_table, regions, surface_areas,
     surface_sphericity,

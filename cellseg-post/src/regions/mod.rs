@@ -99,6 +99,12 @@ pub fn regions(
     Ok(objects.iter().map(|(id, moments)| describe(*id, moments, grid, spacing)).collect())
 }
 
+/// The smallest ranges (z, y, x) of voxels that hold each object, by rising id.
+pub(crate) fn bounding_boxes(ids: ArrayView3<u32>) -> Vec<(u32, [Range<usize>; 3])> {
+    let objects = gather(Grid::of(&ids), &raster(&ids), None);
+    objects.into_iter().map(|(id, moments)| (id, moments.bounding_box())).collect()
+}
+
 fn describe(id: u32, moments: &Moments, grid: Grid, spacing: Spacing) -> Region {
     let sides = spacing.to_array();
     let volume = moments.voxels as f64 * spacing.voxel_volume();
@@ -110,7 +116,7 @@ fn describe(id: u32, moments: &Moments, grid: Grid, spacing: Spacing) -> Region 
         volume,
         centroid_voxels,
         centroid: std::array::from_fn(|axis| centroid_voxels[axis] * sides[axis]),
-        bounding_box: std::array::from_fn(|axis| moments.first[axis]..moments.last[axis] + 1),
+        bounding_box: moments.bounding_box(),
         axis_lengths,
         equivalent_diameter: (6.0 * volume / std::f64::consts::PI).cbrt(),
         sphericity: shape::ellipsoid_sphericity(axis_lengths),

@@ -3,6 +3,8 @@
 //! Places are summed as integers, run by run in closed form, so the sums are exact and nothing depends on the order.
 //! Intensities are f64 sums in a fixed order: slabs of the volume one after another, whichever thread made them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Intensity;
@@ -61,6 +63,11 @@ impl Moments {
             self.places[axis] += other.places[axis];
         }
         self.products.iter_mut().zip(other.products).for_each(|(sum, product)| *sum += product);
+    }
+
+    /// The smallest ranges of voxels along z, y and x that hold the object.
+    pub(super) fn bounding_box(&self) -> [Range<usize>; 3] {
+        std::array::from_fn(|axis| self.first[axis]..self.last[axis] + 1)
     }
 
     /// The mean place (z, y, x) in voxels.

@@ -1,6 +1,7 @@
 use cellseg_post::{
-    Connectivity, Error, Flood, Spacing, close, dilate, erode, hysteresis, laplacian_of_gaussian, li,
-    mask_above_local, median, multi_otsu, open, triangle, watershed_with,
+    Connectivity, Element, Error, Flood, Spacing, close, dilate, erode, grey_dilate, grey_erode, hysteresis,
+    laplacian_of_gaussian, li, mask_above_local, median, multi_otsu, open, reconstruct_by_dilation, triangle,
+    watershed_with, white_top_hat,
 };
 use ndarray::{Array3, Zip, s};
 
@@ -36,6 +37,26 @@ fn opening_removes_what_is_thin_and_closing_fills_what_is_narrow() {
         let errors = [open, close, dilate, erode].map(|step| step(mask.view(), wrong, Spacing::VOXELS));
         assert!(errors.iter().all(|error| matches!(error, Err(Error::Argument { .. }))));
     }
+}
+
+#[test]
+fn grey_morphology_refuses_what_has_no_order_and_no_size() {
+    let mut image = Array3::from_elem((3, 4, 5), 1.0f32);
+    let boxes = grey_dilate(image.view(), Element::Box([1025, 0, 0])).unwrap_err();
+    assert!(boxes.to_string().contains("[1025, 0, 0]"), "{boxes}");
+    for radius in [-1.0, f64::NAN, f64::INFINITY] {
+        let element = Element::Ball { radius, spacing: Spacing::VOXELS };
+        let error = white_top_hat(image.view(), element).unwrap_err();
+        assert!(matches!(error, Error::Argument { .. }), "{error}");
+    }
+    let above = image.mapv(|value| value + 1.0);
+    let error = reconstruct_by_dilation(above.view(), image.view(), Connectivity::Six).unwrap_err();
+    assert!(error.to_string().contains("2 at (z, y, x) = [0, 0, 0], where the image is 1"), "{error}");
+    image[[0, 1, 2]] = f32::NAN;
+    let error = grey_erode(image.view(), Element::Box([1; 3])).unwrap_err();
+    assert!(matches!(error, Error::NonFinite { position: [0, 1, 2], .. }));
+    let empty = Array3::<f32>::zeros((0, 4, 5));
+    assert_eq!(grey_erode(empty.view(), Element::Box([1; 3])).unwrap(), empty);
 }
 
 #[test]

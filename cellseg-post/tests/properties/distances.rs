@@ -1,5 +1,6 @@
 use cellseg_post::{
-    Connectivity, Spacing, components, distance_transform, nearest_seed, signed_distance_transform, voronoi,
+    Connectivity, Spacing, components, distance_transform, distance_transform_of_ids, nearest_seed,
+    signed_distance_transform, voronoi,
 };
 use ndarray::{Array3, Zip};
 use proptest::prelude::*;
@@ -20,6 +21,19 @@ proptest! {
         for (voxel, &ours) in distance.indexed_iter() {
             let exact = if mask[voxel] { nearest_background(&mask, voxel, spacing).sqrt() } else { 0.0 };
             prop_assert!(f64::from(ours) == exact || (f64::from(ours) / exact - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn distances_inside_objects_end_at_all_that_is_not_the_object(
+        ids in volume(prop_oneof![2 => Just(0u32), 3 => 1u32..4, 1 => Just(u32::MAX)], 8),
+        spacing in spacing(),
+    ) {
+        let distance = distance_transform_of_ids(ids.view(), spacing);
+        for (voxel, &ours) in distance.indexed_iter() {
+            let object = ids.mapv(|id| id == ids[voxel]);
+            let exact = if ids[voxel] == 0 { 0.0 } else { nearest_background(&object, voxel, spacing).sqrt() };
+            prop_assert!(f64::from(ours) == exact || (f64::from(ours) / exact - 1.0).abs() < 1e-6, "{} {}", ours, exact);
         }
     }
 

@@ -4,6 +4,7 @@ mod blocks;
 mod distances;
 mod labels;
 mod measurements;
+mod morphology;
 mod peaks;
 mod surfaces;
 mod threads;

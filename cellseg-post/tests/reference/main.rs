@@ -2,6 +2,7 @@
 
 mod crf;
 mod filters;
+mod morphology;
 mod objects;
 mod scores;
 mod thresholds;
