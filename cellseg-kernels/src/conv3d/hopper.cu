@@ -15,7 +15,7 @@
 // blocks read and the L2 cache holds): 218 FLOP a byte from L2, where a tile of 128x128 fetched per tap has 64.
 // instances: REAL=f16,bf16 COLUMNS=64,128
 // targets: sm_90a
-// budget: conv3d registers=168 shared=0
+// budget: conv3d_hopper_sums registers=168 shared=0
 
 constexpr i32 BOX_D = 4, BOX_H = 8, BOX_W = 8;  // output voxels of a tile: 256 rows
 constexpr i32 DEEP = 64;                       // input channels at a time
@@ -117,17 +117,6 @@ DEVICE inline void add_tap(f32 (&sums)[2][COLUMNS / 2], const u8* voxels, const 
     wgmma_wait<0>();
 }
 
-DEVICE inline f32 activated(f32 x, i32 kind, f32 setting) {
-    switch (kind) {
-    case RELU: return activate<RELU>(x, setting);
-    case LEAKY_RELU: return activate<LEAKY_RELU>(x, setting);
-    case ELU: return activate<ELU>(x, setting);
-    case GELU: return activate<GELU>(x, setting);
-    case SIGMOID: return activate<SIGMOID>(x, setting);
-    default: return x;
-    }
-}
-
 // Afterwards lane t of four holds in `v[i]` what lane i held in `v[t]`.
 DEVICE inline void transpose_four(u32 (&v)[4]) {
     const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
@@ -166,7 +155,7 @@ DEVICE inline void finish(const f32 (&sums)[COLUMNS / 2], i32 first_row, REAL* y
                 for (i32 i = 0; i < 2; i++) {
                     v[i] = sums[4 * (4 * group + j) + 2 * lower + i];
                     if (bias) v[i] += wide(bias[p.column + column + i]);
-                    v[i] = activated(v[i], g.activation, g.setting);
+                    v[i] = activate(g.activation, v[i], g.setting);
                 }
                 pairs[j] = narrow2<REAL>(v[0], v[1]);
             }
@@ -218,7 +207,7 @@ DEVICE inline void compute(REAL* y, const REAL* bias, const Geometry& g, const S
     }
 }
 
-KERNEL BOUNDS(384, 1) conv3d(REAL* __restrict__ y, const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weights,
+KERNEL BOUNDS(384, 1) conv3d_hopper_sums(REAL* __restrict__ y, const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weights,
                              const REAL* __restrict__ bias, const __grid_constant__ Geometry g) {
     DYNAMIC_SHARED;
     const Shared s(smem);

@@ -34,11 +34,11 @@ pub use clip::{clip_norm, clip_value};
 pub use cuda::Update;
 pub use sgd::Sgd;
 
+use crate::walk::on_gpu;
 use cellseg_core::{
     Buffer, DType, Device, Error, Real, Result, Tensor,
     cuda::{Cuda, CudaBuffer},
 };
-use crate::walk::on_gpu;
 use rayon::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -126,7 +126,9 @@ impl<R: Rule> Optimizer<R> {
     ) -> Result<()> {
         self.rule.check()?;
         let parameters: Vec<_> = parameters.into_iter().collect();
-        let Some(device) = parameters.first().map(|(_, parameter, _)| parameter.device()) else { return Ok(()) };
+        let Some(device) = parameters.first().map(|(_, parameter, _)| parameter.device()) else {
+            return Ok(());
+        };
         let mut names = BTreeSet::new();
         for (name, parameter, gradient) in &parameters {
             if !names.insert(*name) {

@@ -149,7 +149,8 @@ pub(super) fn broadcast(
     let defines = [("REAL", Cuda::real("broadcast_to", x.dtype())?)];
     let launch = walk(device, &BROADCAST, &defines, "broadcast", count.div_ceil(pack(x.dtype())));
     let axes = Axes::new(to, strides);
-    let arguments = Arguments::new().output(out).input(x).value(count as i64).value(axes).value(factor as f32);
+    let arguments =
+        Arguments::new().output(out).input(x).value(count as i64).value(axes).value(factor as f32);
     // SAFETY: `out` holds `count` numbers; the axes lead from each of them to one of `x`.
     unsafe { device.launch(launch, arguments) }
 }

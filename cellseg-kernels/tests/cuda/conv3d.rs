@@ -7,7 +7,7 @@ use cellseg_core::{
 use cellseg_kernels::{
     conv3d::{
         Conv3d, Precision,
-        cases::{CASES, Case, MATRIX_CASES},
+        cases::{CASES, Case, MATRIX_CASES, WIDE_CASES},
         conv3d,
     },
     pointwise::Activation,
@@ -40,7 +40,7 @@ const ACTIVATIONS: [Activation; 4] =
     [Activation::None, Activation::Sigmoid, Activation::Elu(1.0), Activation::Gelu];
 
 pub fn trials(device: &Device) -> Vec<Trial> {
-    let all = CASES.iter().chain(MATRIX_CASES).enumerate();
+    let all = CASES.iter().chain(MATRIX_CASES).chain(WIDE_CASES).enumerate();
     let mut trials: Vec<Trial> = all
         .flat_map(|(i, case)| NUMBERS.map(|(dtype, precision)| trial(device, case, i, dtype, precision)))
         .collect();
@@ -80,7 +80,8 @@ fn check(
     // Sums of about one, where the activations bend.
     let terms = (case.kernel.iter().product::<usize>() * case.input_channels) as f64;
     let scaled = |dims: &[usize], seed, scale: f64| {
-        let values: Vec<f64> = noise(dims, seed).to_vec().expect("numbers").iter().map(|v| v * scale).collect();
+        let values: Vec<f64> =
+            noise(dims, seed).to_vec().expect("numbers").iter().map(|v| v * scale).collect();
         cellseg_core::Tensor::from_slice(&values, dims).and_then(|t| t.cast(dtype)).expect("a test's shape")
     };
     let mut inputs = vec![scaled(&case.x(), 1, 1.0), scaled(&case.w(), 2, terms.sqrt().recip())];

@@ -17,7 +17,8 @@ use libtest_mimic::Trial;
 
 pub fn trials(device: &Device) -> Vec<Trial> {
     let all = CASES.iter().chain(MATRIX_CASES).enumerate();
-    all.flat_map(|(i, case)| NUMBERS.map(|(dtype, precision)| trial(device, case, i, dtype, precision))).collect()
+    all.flat_map(|(i, case)| NUMBERS.map(|(dtype, precision)| trial(device, case, i, dtype, precision)))
+        .collect()
 }
 
 fn trial(device: &Device, case: &Case, i: usize, dtype: DType, precision: Precision) -> Trial {

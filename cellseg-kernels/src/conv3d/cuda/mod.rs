@@ -5,12 +5,14 @@
 //! | `geometry` | axes and divisors as the kernels take them |
 //! | `tile` | the tiles that the kernels are compiled for, and the choice among them |
 //! | `sums` | sums into voxels: the convolution, its data gradient, the transposed convolution |
+//! | `hopper` | the same for wide layers on Hopper |
 //! | `weight_gradient` | sums into taps, in parts of the voxels that are added up in their order |
 //!
 //! Every sum is added up in one order whatever the tile, and parts depend on the shapes alone: results are the same bits
 //! each time, and on each device that has the same instructions.
 
 mod geometry;
+mod hopper;
 mod sums;
 mod tile;
 mod weight_gradient;

@@ -1,13 +1,10 @@
 //! Launches of the sums into voxels.
 
 use super::{
-    super::{
-        direct::Problem,
-        geometry::Direction,
-        precision::Precision,
-    },
+    super::{direct::Problem, geometry::Direction, precision::Precision},
     Algorithm, Demand,
     geometry::{LinkAxis, phases, small},
+    hopper::Tiling,
     tile::{MatrixTile, PlainTile},
     voxels,
 };
@@ -68,6 +65,9 @@ pub(crate) fn sum(
     }
     let Operands { x, weights, transposed, bias, activation } = operands;
     let device = out.device().clone();
+    if let Some(tiling) = Tiling::of(&device, x.dtype(), problem) {
+        return tiling.sum(op, problem, operands, out);
+    }
     let (axes, direction, dtype) = (&problem.axes, problem.direction, x.dtype());
     let (input_channels, output_channels) = (problem.input_channels, problem.output_channels);
     let taps = axes.iter().map(|a| a.kernel).product::<usize>();
@@ -85,7 +85,8 @@ pub(crate) fn sum(
         activation: code(activation),
         setting: setting(activation),
     };
-    let mut defines = vec![("REAL", Cuda::real(op, dtype)?), ("TRANSPOSED", if transposed { "1" } else { "0" })];
+    let mut defines =
+        vec![("REAL", Cuda::real(op, dtype)?), ("TRANSPOSED", if transposed { "1" } else { "0" })];
     let grid = |tile_rows: usize, tiles_n: usize| -> Result<[u32; 3]> {
         Ok([small(op, "tiles", phases * rows.div_ceil(tile_rows) * tiles_n)? as u32, 1, 1])
     };
@@ -105,7 +106,16 @@ pub(crate) fn sum(
             let Sums { axes, input_channels, output_channels, to_fine, activation, setting, .. } = sums;
             let rows = small(op, "voxels", rows)?;
             let tiles = tiles_n as i32;
-            let sums = Sums { axes, rows, input_channels, output_channels, tiles_n: tiles, to_fine, activation, setting };
+            let sums = Sums {
+                axes,
+                rows,
+                input_channels,
+                output_channels,
+                tiles_n: tiles,
+                to_fine,
+                activation,
+                setting,
+            };
             let launch = Launch {
                 source: &MATRIX,
                 defines: &defines,
@@ -138,7 +148,7 @@ pub(crate) fn sum(
 }
 
 /// The function as activation.cuh numbers it.
-fn code(activation: Activation) -> i32 {
+pub(super) fn code(activation: Activation) -> i32 {
     match activation {
         Activation::None => 0,
         Activation::Relu => 1,
@@ -150,7 +160,7 @@ fn code(activation: Activation) -> i32 {
 }
 
 /// The function's setting; any number for those that have none.
-fn setting(activation: Activation) -> f32 {
+pub(super) fn setting(activation: Activation) -> f32 {
     match activation {
         Activation::LeakyRelu(slope) => slope,
         Activation::Elu(alpha) => alpha,

@@ -53,7 +53,8 @@ impl MatrixTile {
 
     /// The same where there are as many blocks as are wanted, because the depth can be cut.
     pub(super) fn of_many(rows: usize, columns: usize) -> Self {
-        let cost = |(tile, factor): (MatrixTile, f64)| columns.next_multiple_of(tile.columns()) as f64 * factor;
+        let cost =
+            |(tile, factor): (MatrixTile, f64)| columns.next_multiple_of(tile.columns()) as f64 * factor;
         let fastest = WIDE.into_iter().min_by(|&a, &b| cost(a).total_cmp(&cost(b)));
         match fastest {
             Some((tile, _)) if rows > SMALL.rows() => tile,

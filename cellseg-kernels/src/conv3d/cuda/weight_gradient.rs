@@ -68,8 +68,7 @@ pub(crate) fn weight_gradient(
     let taps = axes.iter().map(|a| a.kernel).product::<usize>();
     let rows = taps.saturating_mul(fine_channels);
     small(op, "weights of an output channel", rows)?;
-    let demand =
-        Demand { dtype, precision, axes, channels: [fine_channels, coarse_channels], voxels: both };
+    let demand = Demand { dtype, precision, axes, channels: [fine_channels, coarse_channels], voxels: both };
     let algorithm = demand.algorithm(&device);
     let matrix = MatrixTile::of_many(rows, coarse_channels);
     let plain = PlainTile::of(rows, coarse_channels);

@@ -192,9 +192,8 @@ pub(crate) fn forward(
     // SAFETY: as for the first pass; a number is read before it is written.
     unsafe { device.launch(pass("normalise", &defines, grid), arguments)? };
 
-    let on_tensor = |numbers: CudaBuffer, dims: &[usize]| {
-        Tensor::from_buffer(Shape::new(dims)?, Buffer::Cuda(numbers))
-    };
+    let on_tensor =
+        |numbers: CudaBuffer, dims: &[usize]| Tensor::from_buffer(Shape::new(dims)?, Buffer::Cuda(numbers));
     let statistics = on_tensor(statistics, &[samples, 2, norm.groups])?;
     Ok(Computed { statistics, masks: masks.map(|masks| on_tensor(masks, &[packs])).transpose()? })
 }
@@ -257,8 +256,7 @@ pub(crate) fn backward(
     // SAFETY: as for the first pass; a number is read before it is written.
     unsafe { device.launch(pass("gradient", &defines, grid), arguments.value(geometry).value(stage))? };
 
-    let on_tensor =
-        |numbers: CudaBuffer, shape: Shape| Tensor::from_buffer(shape, Buffer::Cuda(numbers));
+    let on_tensor = |numbers: CudaBuffer, shape: Shape| Tensor::from_buffer(shape, Buffer::Cuda(numbers));
     let of_channels = Shape::new(&[channels])?;
     Ok(Found {
         of_gamma: on_tensor(of_gamma, of_channels)?,

@@ -1,0 +1,193 @@
+//! Launches of the sums into voxels on Hopper's warp-group products and copy engine.
+
+use super::{
+    super::{direct::Problem, geometry::Direction},
+    geometry::small,
+    sums::{Operands, code, setting},
+};
+use cellseg_core::{
+    DType, Result,
+    cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, TensorMap, Value},
+    cuda_source,
+};
+
+const SUMS: Source = cuda_source!("conv3d/hopper.cu");
+const SWAP: Source = cuda_source!("conv3d/swap_channels.cu");
+
+/// Output voxels of a tile.
+const BOX: [usize; 3] = [4, 8, 8];
+/// The longest window: shared memory holds the voxels of a tile with its border.
+const WINDOW: usize = 3;
+/// Input channels at a time.
+const DEEP: usize = 64;
+
+/// The sums of a problem as the kernel takes them.
+pub(super) struct Tiling {
+    columns: Columns,
+    boxes: [usize; 3],
+    tiles: usize,
+    /// Where the window of the first output begins, before the first input: the same for every axis of a tile.
+    padding: [isize; 3],
+}
+
+/// Output channels of a tile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    Narrow = 64,
+    Wide = 128,
+}
+
+/// `Geometry` of the kernel.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Geometry {
+    batch: i32,
+    outputs: [i32; 3],
+    input_channels: i32,
+    output_channels: i32,
+    window: [i32; 3],
+    padding: [i32; 3],
+    backwards: i32,
+    boxes: [i32; 3],
+    columns: i32,
+    tiles: i32,
+    activation: i32,
+    setting: f32,
+}
+// SAFETY: a `repr(C)` struct of numbers, with the fields of the device's `Geometry`.
+unsafe impl Value for Geometry {}
+
+impl Tiling {
+    /// The tiles of a problem, where this kernel computes it and is the fastest: 16-bit numbers, channels by 64, stride 1
+    /// and short windows, and enough tiles, well filled, to keep the multiprocessors busy.
+    pub(super) fn of(device: &Cuda, dtype: DType, problem: &Problem) -> Option<Self> {
+        /// Voxels that the tiles cover for one that is wanted, at most: beyond it smaller tiles win.
+        const WASTE: f64 = 1.5;
+        let Problem { batch, axes, direction, input_channels, output_channels } = problem;
+        let suits = device.capability() == (9, 0)
+            && matches!(dtype, DType::F16 | DType::BF16)
+            && [input_channels, output_channels].iter().all(|&&c| c > 0 && c.is_multiple_of(DEEP))
+            && axes.iter().all(|a| a.stride == 1 && a.kernel <= WINDOW && a.fine > 0 && a.coarse > 0);
+        if !suits {
+            return None;
+        }
+        let outputs = axes.each_ref().map(|a| a.outputs(*direction));
+        let boxes = std::array::from_fn(|i| outputs[i].div_ceil(BOX[i]));
+        let covered = (0..3).map(|i| (boxes[i] * BOX[i]) as f64 / outputs[i] as f64).product::<f64>();
+        let of_voxels = batch * boxes.iter().product::<usize>();
+        let tiles = |columns: Columns| of_voxels * (output_channels / columns as usize);
+        let enough = |tiles: usize| tiles >= device.multiprocessors();
+        let columns =
+            if output_channels.is_multiple_of(Columns::Wide as usize) && enough(tiles(Columns::Wide)) {
+                Columns::Wide
+            } else {
+                Columns::Narrow
+            };
+        let tiles = tiles(columns);
+        if covered > WASTE || !enough(2 * tiles) || i32::try_from(tiles).is_err() {
+            return None;
+        }
+        let padding = axes.each_ref().map(|a| match direction {
+            Direction::ToCoarse => a.padding as isize,
+            Direction::ToFine => a.kernel as isize - 1 - a.padding as isize,
+        });
+        Some(Tiling { columns, boxes, tiles, padding })
+    }
+
+    /// As `sums::sum`, for a problem that this tiling was made of.
+    pub(super) fn sum(
+        self,
+        op: &'static str,
+        problem: &Problem,
+        operands: Operands<'_>,
+        out: &mut CudaBuffer,
+    ) -> Result<()> {
+        let Problem { batch, axes, direction, input_channels, output_channels } = *problem;
+        let Operands { x, weights, transposed, bias, activation } = operands;
+        let device = out.device().clone();
+        let window = axes.map(|a| a.kernel);
+        let taps = window.iter().product::<usize>();
+        let swapped;
+        let weights = if transposed {
+            weights
+        } else {
+            swapped = swap(op, weights, [taps, input_channels, output_channels])?;
+            &swapped
+        };
+        let [d, h, w] = axes.map(|a| a.outputs(direction.reversed()));
+        let edges: [usize; 3] = std::array::from_fn(|i| BOX[i] + window[i] - 1);
+        let x = TensorMap::in_rows_of_64(
+            x,
+            &[batch, d, h, w, input_channels],
+            &[1, edges[0], edges[1], edges[2], DEEP],
+        )?;
+        let weights = TensorMap::in_rows_of_64(
+            weights,
+            &[taps, output_channels, input_channels],
+            &[1, self.columns as usize, DEEP],
+        )?;
+        let int = |n: usize| small(op, "voxels or channels along an axis", n);
+        let ints = |n: [usize; 3]| -> Result<[i32; 3]> { Ok([int(n[0])?, int(n[1])?, int(n[2])?]) };
+        let geometry = Geometry {
+            batch: int(batch)?,
+            outputs: ints(axes.map(|a| a.outputs(direction)))?,
+            input_channels: int(input_channels)?,
+            output_channels: int(output_channels)?,
+            window: ints(window)?,
+            padding: self.padding.map(|p| p as i32),
+            backwards: i32::from(direction == Direction::ToFine),
+            boxes: ints(self.boxes)?,
+            columns: int(output_channels / self.columns as usize)?,
+            tiles: int(self.tiles)?,
+            activation: code(activation),
+            setting: setting(activation),
+        };
+        let columns = match self.columns {
+            Columns::Narrow => "64",
+            Columns::Wide => "128",
+        };
+        let launch = Launch {
+            source: &SUMS,
+            defines: &[("REAL", Cuda::real(op, out.dtype())?), ("COLUMNS", columns)],
+            kernel: "conv3d_hopper_sums",
+            // Blocks stay and take one tile after the other.
+            grid: [self.tiles.min(device.multiprocessors().max(1)) as u32, 1, 1],
+            block: 384,
+            shared: self.shared(),
+        };
+        let arguments = Arguments::new().output(out).map(&x).map(&weights).optional(bias).value(geometry);
+        // SAFETY: the copy engine keeps to the extents of its maps; the kernel writes the voxels and channels of the
+        // geometry, which are those of `out`.
+        unsafe { device.launch(launch, arguments) }
+    }
+
+    /// Two boxes of voxels with their border, 64 kB of weights, and the barriers.
+    fn shared(&self) -> usize {
+        let voxels = BOX.iter().map(|b| b + WINDOW - 1).product::<usize>() * DEEP * 2;
+        let (weights, slots) = (64 << 10, (64 << 10) / (self.columns as usize * DEEP * 2));
+        2 * voxels + weights + 8 * (2 + 2 + 2 * slots)
+    }
+}
+
+/// Weights `[taps, rows, columns]` as `[taps, columns, rows]`.
+fn swap(op: &'static str, weights: &CudaBuffer, [taps, rows, columns]: [usize; 3]) -> Result<CudaBuffer> {
+    const TILE: usize = 32;
+    let device = weights.device();
+    let mut out = CudaBuffer::new(device, weights.dtype(), weights.len())?;
+    let launch = Launch {
+        source: &SWAP,
+        defines: &[("REAL", Cuda::real(op, weights.dtype())?)],
+        kernel: "swap_channels",
+        grid: [columns.div_ceil(TILE) as u32, rows.div_ceil(TILE) as u32, taps as u32],
+        block: 256,
+        shared: 0,
+    };
+    let arguments = Arguments::new()
+        .output(&mut out)
+        .input(weights)
+        .value(small(op, "channels", rows)?)
+        .value(small(op, "channels", columns)?);
+    // SAFETY: both buffers hold this many taps, rows and columns.
+    unsafe { device.launch(launch, arguments)? };
+    Ok(out)
+}
