@@ -40,33 +40,26 @@ pub(super) fn gradient<F: Function>(
     at: &CudaBuffer,
     out: &mut CudaBuffer,
 ) -> Result<()> {
-    pull(device, f, Arguments::new().output(out).input(grad), at)
-}
-
-/// Replaces `grad`, the gradient of an activation's output, by that of its input; `at` is what
-/// [`Activation::gradient_is_from_output`] says.
-///
-/// # Errors
-/// Those of [`Cuda::launch`], and of [`Cuda::real`].
-// Until the convolutions run on a GPU nobody calls it.
-#[allow(dead_code)]
-pub(crate) fn activation_gradient(
-    device: &Arc<Cuda>,
-    activation: Activation,
-    grad: &mut CudaBuffer,
-    at: &CudaBuffer,
-) -> Result<()> {
-    specialise!(activation, f => pull(device, f, Arguments::new().output(grad).optional(None), at))
-}
-
-/// Runs the gradient's kernel, whose first two arguments are `places`: where it writes, and where it reads if elsewhere.
-fn pull<F: Function>(device: &Arc<Cuda>, f: F, places: Arguments, at: &CudaBuffer) -> Result<()> {
     let count = at.len();
     let defines = [("REAL", Cuda::real(F::NAME, at.dtype())?), ("FUNCTION", F::KIND)];
     let launch = walk(device, &EACH, &defines, "gradient", count.div_ceil(pack(at.dtype())));
-    let arguments = places.input(at).value(count as i64).value(f.setting());
+    let arguments = Arguments::new().output(out).input(grad).input(at).value(count as i64).value(f.setting());
     // SAFETY: all buffers hold `count` numbers of this type.
     unsafe { device.launch(launch, arguments) }
+}
+
+/// The same for an activation; `at` is what [`Activation::gradient_is_from_output`] says.
+///
+/// # Errors
+/// Those of [`Cuda::launch`], and of [`Cuda::real`].
+pub(crate) fn activation_gradient(
+    device: &Arc<Cuda>,
+    activation: Activation,
+    grad: &CudaBuffer,
+    at: &CudaBuffer,
+    out: &mut CudaBuffer,
+) -> Result<()> {
+    specialise!(activation, f => gradient(device, f, grad, at, out))
 }
 
 /// `out = a op b` by the kernel of this name.

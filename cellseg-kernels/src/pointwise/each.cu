@@ -38,9 +38,7 @@ KERNEL BOUNDS(256, 4) value(REAL* out, const REAL* x, i64 count, f32 setting) {
     }
 }
 
-// Without `grad` the gradient is taken from `out`.
 KERNEL BOUNDS(256, 4) gradient(REAL* out, const REAL* grad, const REAL* at, i64 count, f32 setting) {
-    if (!grad) grad = out;
     for (i64 i = first_pack<REAL>(); i < count; i += pack_stride<REAL>()) {
         Wide<REAL> g = load_wide(grad, i, count), v = load_wide(at, i, count);
 #pragma unroll

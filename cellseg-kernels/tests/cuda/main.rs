@@ -4,8 +4,19 @@
 //! Without a GPU each test is listed as ignored, with the reason at the top. `cargo run -p cellseg-emulator -- cargo test
 //! -p cellseg-kernels --test cuda` runs all of them on the emulated device.
 
+mod concat;
 mod conv3d;
 mod conv_transpose3d;
+mod dropout;
+mod loss;
+mod norm;
+mod optim;
+mod parity;
+mod pointwise;
+mod pool;
+mod reduce;
+mod resample;
+mod softmax;
 
 use cellseg_core::Device;
 use libtest_mimic::{Arguments, Trial};
@@ -13,7 +24,20 @@ use std::process::ExitCode;
 
 /// The tests of every operation.
 fn trials(device: &Device) -> Vec<Trial> {
-    let all = [conv3d::trials(device), conv_transpose3d::trials(device)];
+    let all = [
+        concat::trials(device),
+        conv3d::trials(device),
+        conv_transpose3d::trials(device),
+        dropout::trials(device),
+        loss::trials(device),
+        norm::trials(device),
+        optim::trials(device),
+        pointwise::trials(device),
+        pool::trials(device),
+        reduce::trials(device),
+        resample::trials(device),
+        softmax::trials(device),
+    ];
     all.into_iter().flatten().collect()
 }
 
