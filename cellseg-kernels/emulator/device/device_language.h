@@ -21,6 +21,8 @@
 #define __grid_constant__
 // A section of its own for each unit, which is filled with NaN before each block. `CELLSEG_SHARED_SECTION` is the unit's.
 #define __shared__ static __attribute__((section(CELLSEG_SHARED_SECTION)))
+// `__shared__ alignas(16) f32 x[4]`: after `static` g++ takes its own form of attribute only.
+#define alignas(n) __attribute__((aligned(n)))
 
 #define threadIdx (cellseg_emulated::current->index)
 #define blockIdx (cellseg_emulated::block.index)

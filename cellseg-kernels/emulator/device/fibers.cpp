@@ -148,6 +148,11 @@ void switch_fiber(unsigned from, unsigned to) {
 #endif
 }
 
+bool is_in_stack(const void* address) {
+    const char* at = static_cast<const char*>(address);
+    return at >= stacks() && at < stacks() + STACK * FIBERS;
+}
+
 void switch_to_host(unsigned from) {
 #ifdef CELLSEG_WITH_ASAN
     __sanitizer_start_switch_fiber(nullptr, host_stack, host_stack_size);

@@ -12,4 +12,7 @@ void switch_fiber(unsigned from, unsigned to);
 /// The fiber is not entered again.
 [[noreturn]] void switch_to_host(unsigned from);
 
+/// Whether the address lies in a fiber's stack, or in the guard below it.
+bool is_in_stack(const void* address);
+
 }  // namespace cellseg_emulated

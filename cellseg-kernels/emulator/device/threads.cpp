@@ -116,6 +116,16 @@ void finish_meeting(Meeting& meeting, unsigned first_thread) {
     meeting.arrived = 0;
 }
 
+/// Where lanes wait with this mask, or a free place: there are no more masks in use than lanes that wait.
+Meeting& meeting_of(Warp& warp, unsigned mask) {
+    Meeting* free = nullptr;
+    for (Meeting& meeting : warp.at) {
+        if (meeting.arrived && meeting.mask == mask) return meeting;
+        if (!meeting.arrived && !free) free = &meeting;
+    }
+    return *free;
+}
+
 /// The body of a fiber.
 void run_thread() {
     kernel->run(kernel_arguments);
@@ -239,17 +249,16 @@ void meet(Site site, unsigned mask, void* mine, void (*complete)(void**, const v
     unsigned bit = 1u << lane(), first = current->linear & ~31u;
     if (!(mask & bit)) fault("%s (%s:%d): lane %u is not in its own mask 0x%08x", site.operation, site.file, site.line, lane(), mask);
     Warp& warp = warps[first / 32];
-    Meeting& meeting = warp.at[__builtin_ctz(mask)];
+    Meeting& meeting = meeting_of(warp, mask);
     if (!meeting.arrived) {
         meeting.site = site;
         meeting.mask = mask;
         meeting.complete = complete;
         meeting.closure = closure;
         std::memset(meeting.lanes, 0, sizeof meeting.lanes);
-    } else if (meeting.mask != mask || meeting.complete != complete) {
-        fault("lanes of a warp meet in different operations: %s of mask 0x%08x (%s:%d) and %s of mask 0x%08x (%s:%d)",
-              meeting.site.operation, meeting.mask, meeting.site.file, meeting.site.line, site.operation, mask, site.file,
-              site.line);
+    } else if (meeting.complete != complete) {
+        fault("lanes of a warp meet in different operations: %s (%s:%d) and %s (%s:%d), mask 0x%08x", meeting.site.operation,
+              meeting.site.file, meeting.site.line, site.operation, site.file, site.line, mask);
     }
     meeting.lanes[lane()] = mine;
     meeting.arrived |= bit;
@@ -263,11 +272,6 @@ void wait_until(Site site, bool (*ready)(const void* closure), const void* closu
     wait(site);
 }
 
-void demand_whole_warp(const char* operation) {
-    unsigned alive = warps[current->linear / 32].alive;
-    if (alive != ~0u) fault("%s needs all 32 lanes of the warp; those alive are 0x%08x", operation, alive);
-}
-
 unsigned char* dynamic_shared() { return dynamic; }
 
 void check_shared(const char* operation, const void* at, unsigned bytes) {
@@ -276,7 +280,7 @@ void check_shared(const char* operation, const void* at, unsigned bytes) {
         return byte >= from && byte + bytes <= static_cast<const char*>(from) + length;
     };
     if (!inside(dynamic, dynamic_bytes) && !inside(kernel->shared, size_t(kernel->shared_end - kernel->shared)))
-        fault("%s: %u bytes at an address that is not in the block's shared memory", operation, bytes);
+        fault("%s: %u bytes at an address outside the shared memory of the block", operation, bytes);
     if (reinterpret_cast<uintptr_t>(at) % bytes) fault("%s: an address that is not a multiple of %u bytes", operation, bytes);
 }
 
@@ -320,7 +324,8 @@ bool launch(const Kernel& which, dim3 grid, dim3 size, size_t shared, void** arg
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
     if (sigsetjmp(home, 1)) {
         failed = true;
-        message = where() + ": " + describe_address(const_cast<const void*>(touched));
+        const void* address = const_cast<const void*>(touched);
+        message = where() + ": " + (is_in_stack(address) ? "its stack overflowed" : describe_address(address));
     } else {
         running = 1;
         for (uint64_t k = 0; k < blocks && !failed; k++) run_block(order.block(k, blocks));

@@ -54,7 +54,7 @@ struct Meeting {
 
 struct Warp {
     unsigned alive;
-    Meeting at[32];  // by the lowest lane of the mask
+    Meeting at[32];  // one for each mask that lanes wait with; free where nobody has arrived
 };
 
 struct Block {
@@ -92,14 +92,15 @@ template <class Slot, class Whole> void meet(Site site, unsigned mask, Slot& min
     }, &whole);
 }
 
-/// Throws `fault` unless all 32 lanes are alive: what a matrix instruction needs.
-void demand_whole_warp(const char* operation);
-
+/// `whole` runs once over all 32 lanes, as a matrix instruction does; a fault where some of them have exited.
 template <class Slot, class Whole>
 void whole_warp(const char* operation, Slot& mine, const Whole& whole, const char* file = __builtin_FILE(),
                 int line = __builtin_LINE()) {
-    demand_whole_warp(operation);
-    meet(Site{operation, file, line}, ~0u, mine, whole);
+    meet(Site{operation, file, line}, ~0u, mine, [&](Slot* (&lanes)[32]) {
+        for (Slot* slot : lanes)
+            if (!slot) fault("%s needs all 32 lanes of the warp, and some have ended", operation);
+        whole(lanes);
+    });
 }
 
 unsigned char* dynamic_shared();

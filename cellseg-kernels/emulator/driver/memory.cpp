@@ -19,6 +19,7 @@ std::map<uintptr_t, size_t> pinned;
 std::map<int, size_t> in_use;
 
 constexpr size_t ALIGNMENT = 256;
+constexpr size_t GUARD = size_t(1) << 20;  // address space that nobody may touch, before and after
 
 size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -59,14 +60,13 @@ void* allocate(int device, size_t bytes) {
     made.start = static_cast<char*>(start);
     std::memset(made.start, 0xff, bytes);
 #else
-    // Its end lies at pages that nobody may touch, and so does its start: what a kernel does beyond is seen at once, but
-    // for the bytes that alignment leaves.
+    // Its end lies at the guard: what a kernel does beyond is seen at once, but for the bytes that alignment leaves.
     const size_t page = size_t(sysconf(_SC_PAGESIZE)), body = round_up(bytes, page);
-    made.mapped = body + 2 * page;
+    made.mapped = body + 2 * GUARD;
     void* mapping = mmap(nullptr, made.mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED) return nullptr;
     made.mapping = static_cast<char*>(mapping);
-    char* first = made.mapping + page;
+    char* first = made.mapping + GUARD;
     mprotect(first, body, PROT_READ | PROT_WRITE);
     made.start = first + body - round_up(bytes, ALIGNMENT);
     std::memset(first, 0xff, body);
@@ -116,7 +116,7 @@ std::string describe_address(const void* at) {
         std::snprintf(text, sizeof text, "touches memory %zu bytes before device memory of %zu bytes", ahead,
                       next->second.bytes);
     else
-        std::snprintf(text, sizeof text, "touches address %p, which is no device memory (or its own stack overflowed)", at);
+        std::snprintf(text, sizeof text, "touches address %p, which is no device memory", at);
     return text;
 }
 

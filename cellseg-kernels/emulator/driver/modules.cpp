@@ -1,4 +1,5 @@
 // The calls that load kernels and launch them.
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -18,6 +19,26 @@ namespace {
 struct Function {
     const Kernel* kernel;
     int dynamic_shared;
+};
+
+/// Copies of a launch's arguments, each aligned as a tensor map must be.
+class Arguments {
+public:
+    void add(const void* value, size_t bytes) {
+        void* copy = std::aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+        std::memcpy(copy, value, bytes);
+        owned.emplace_back(copy);
+        all.push_back(copy);
+    }
+    void** pointers() { return all.data(); }
+
+private:
+    static constexpr size_t ALIGNMENT = 64;
+    struct Free {
+        void operator()(void* memory) const { std::free(memory); }
+    };
+    std::vector<std::unique_ptr<void, Free>> owned;
+    std::vector<void*> all;
 };
 
 constexpr int ALWAYS_ALLOWED = 48 << 10;
@@ -73,23 +94,17 @@ CELLSEG_API cuLaunchKernel(void* handle, unsigned grid_x, unsigned grid_y, unsig
         return because(INVALID_VALUE, (what + std::to_string(shared) + " bytes of dynamic shared memory, where " +
                                        std::to_string(function.dynamic_shared) + " are allowed").c_str());
     // The driver copies the arguments at once, and so does this.
-    struct Copied {
-        std::vector<std::vector<unsigned char>> values;
-        std::vector<void*> pointers;
-    };
-    auto copied = std::make_shared<Copied>();
+    auto copied = std::make_shared<Arguments>();
     for (unsigned i = 0; i < kernel.arguments; i++) {
-        const auto* first = static_cast<const unsigned char*>(arguments[i]);
-        copied->values.emplace_back(first, first + kernel.sizes[i]);
         void* address = nullptr;
-        if (kernel.is_pointer[i]) std::memcpy(&address, first, sizeof address);
+        if (kernel.is_pointer[i]) std::memcpy(&address, arguments[i], sizeof address);
         if (address && !find(address, 1))
             return because(INVALID_VALUE, (what + "its argument " + std::to_string(i) + " points to no device memory").c_str());
+        copied->add(arguments[i], kernel.sizes[i]);
     }
-    for (auto& value : copied->values) copied->pointers.push_back(value.data());
     Stream* queue = stream ? static_cast<Stream*>(stream) : default_stream(current_device());
     push(queue, [=, &kernel](std::string& fault) {
-        return launch(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, copied->pointers.data(), fault);
+        return launch(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, copied->pointers(), fault);
     });
     return SUCCESS;
 }

@@ -33,6 +33,8 @@ pub(crate) struct Build<'a> {
     pub(crate) root: &'a Path,
     /// Where objects and libraries go.
     pub(crate) directory: &'a Path,
+    /// A directory whose kernels are built in the place of the workspace's.
+    pub(crate) kernels: Option<&'a Path>,
     /// With AddressSanitizer and UndefinedBehaviorSanitizer.
     pub(crate) sanitize: bool,
     /// How many compilers run at once.
@@ -89,9 +91,14 @@ impl Build<'_> {
     /// Builds what is missing. A file of kernels that does not compile is left out, so that the tests of others can run:
     /// its errors are told, and `whole` is false.
     pub(crate) fn libraries(&self) -> Result<Libraries> {
-        let directory = self.directory.join(if self.sanitize { "sanitized" } else { "plain" });
+        let name = if self.sanitize { "sanitized" } else { "plain" };
+        let directory =
+            self.directory.join(if self.kernels.is_some() { format!("{name}-own") } else { name.into() });
         fs::create_dir_all(&directory).map_err(|source| Error::File { path: directory.clone(), source })?;
-        let sources = sources::find(self.root)?;
+        let sources = match self.kernels {
+            Some(directory) => sources::below(directory, self.root)?,
+            None => sources::find(self.root)?,
+        };
         let common = self.common()?;
         let mut kernels: Vec<Object> = sources
             .iter()

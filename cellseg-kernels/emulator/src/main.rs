@@ -35,6 +35,10 @@ struct Options {
     #[arg(long, default_value_t = thread::available_parallelism().map_or(1, |n| n.get().min(4)))]
     jobs: usize,
 
+    /// Builds the kernels below this directory, and not those of the workspace.
+    #[arg(long, value_name = "DIRECTORY")]
+    kernels: Option<PathBuf>,
+
     /// Builds the libraries, prints the directory that they lie in, and runs nothing.
     #[arg(long, conflicts_with = "command")]
     build: bool,
@@ -69,6 +73,7 @@ fn run(options: &Options) -> error::Result<ExitCode> {
     let build = libraries::Build {
         root: &root,
         directory: &directory,
+        kernels: options.kernels.as_deref(),
         sanitize: options.sanitize,
         jobs: options.jobs.max(1),
     };

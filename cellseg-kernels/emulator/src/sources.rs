@@ -51,15 +51,19 @@ pub(crate) fn find(root: &Path) -> Result<Vec<Source>> {
     for directory in entries(root)? {
         let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with("cellseg-") && directory.join("src").is_dir() {
-            let source = directory.join("src");
-            for path in files(&source)? {
-                let text =
-                    fs::read_to_string(&path).map_err(|e| Error::File { path: path.clone(), source: e })?;
-                let below = |base: &Path| path.strip_prefix(base).unwrap_or(&path).to_path_buf();
-                let name = below(&source).to_string_lossy().into_owned();
-                sources.push(parse(name, below(root), text)?);
-            }
+            sources.extend(below(&directory.join("src"), root)?);
         }
+    }
+    Ok(sources)
+}
+
+/// All `.cu` files below a directory, by path and named by it.
+pub(crate) fn below(directory: &Path, root: &Path) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for path in files(directory)? {
+        let text = fs::read_to_string(&path).map_err(|e| Error::File { path: path.clone(), source: e })?;
+        let relative = |base: &Path| path.strip_prefix(base).unwrap_or(&path).to_path_buf();
+        sources.push(parse(relative(directory).to_string_lossy().into_owned(), relative(root), text)?);
     }
     Ok(sources)
 }

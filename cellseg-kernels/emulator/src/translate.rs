@@ -3,7 +3,7 @@
 
 use crate::sources::Source;
 use cellseg_core::cuda::PRELUDE;
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 /// Where the prelude lies below the workspace's root.
 pub(crate) const PRELUDE_DIRECTORY: &str = "cellseg-core/src/cuda/device_code";
@@ -40,7 +40,7 @@ fn architectures(source: &Source) -> Vec<(String, u32)> {
 /// The whole C++ text; its includes are relative to the workspace's root.
 pub(crate) fn translation_unit(source: &Source) -> String {
     let mut out = format!("#include \"{DEVICE_LANGUAGE}\"\n");
-    let macros: Vec<&str> =
+    let macros: BTreeSet<&str> =
         PRELUDE.iter().flat_map(|(_, text)| defined(text)).chain(defined(&source.text)).collect();
     out.push_str("namespace {\n");
     for kernel in &source.kernels {
@@ -61,7 +61,7 @@ pub(crate) fn translation_unit(source: &Source) -> String {
 fn instance(
     out: &mut String,
     source: &Source,
-    macros: &[&str],
+    macros: &BTreeSet<&str>,
     number: usize,
     defines: &[String],
     targets: &str,
