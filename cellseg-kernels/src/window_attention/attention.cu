@@ -386,8 +386,7 @@ KERNEL BOUNDS(THREADS, sizeof(REAL) * DIM > 128 ? 1 : 2) forward(const REAL* qkv
 
 /// The queries' part of `of_qkv` [windows, tokens, 3, heads, dim], and `means` [windows, heads, tokens]: the products of
 /// each row of `grad` with that of `out`. Grid as for `forward`.
-KERNEL BOUNDS(THREADS, DIM > 32 ? 1 : 2)
-query_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const REAL* out, const f32* logarithms, f32* means,
+KERNEL BOUNDS(THREADS, DIM > 32 ? 1 : 2) query_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const REAL* out, const f32* logarithms, f32* means,
                REAL* of_qkv, Attention g) {
     constexpr i32 COLUMNS = GRADIENT_COLUMNS, TILES = COLUMNS / 8;
     DYNAMIC_SHARED;
@@ -472,8 +471,7 @@ query_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const REAL*
 }
 
 /// The keys' and values' parts of `of_qkv`. Grid as for `forward`.
-KERNEL BOUNDS(THREADS, DIM > 32 ? 1 : 2)
-key_value_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const f32* logarithms, const f32* means,
+KERNEL BOUNDS(THREADS, DIM > 32 ? 1 : 2) key_value_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const f32* logarithms, const f32* means,
                    REAL* of_qkv, Attention g) {
     constexpr i32 COLUMNS = GRADIENT_COLUMNS, TILES = COLUMNS / 8;
     DYNAMIC_SHARED;
@@ -554,8 +552,7 @@ key_value_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const f
 
 /// The gradients of the scores of all pairs of tokens, summed over the windows of one share: `sums` is
 /// [shares, heads, tokens, tokens]. Grid: tiles of keys, tiles of queries, heads, shares, the first innermost.
-KERNEL BOUNDS(THREADS, sizeof(REAL) == 4 || DIM > 32 ? 1 : 2)
-bias_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const f32* logarithms, const f32* means, f32* sums,
+KERNEL BOUNDS(THREADS, sizeof(REAL) == 4 || DIM > 32 ? 1 : 2) bias_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const f32* logarithms, const f32* means, f32* sums,
               Attention g) {
     constexpr i32 COLUMNS = BIAS_COLUMNS, TILES = COLUMNS / 8;
     DYNAMIC_SHARED;

@@ -16,6 +16,7 @@ mod pointwise;
 mod pool;
 mod reduce;
 mod resample;
+mod soft_ncuts;
 mod softmax;
 
 use cellseg_core::Device;
@@ -36,6 +37,7 @@ fn trials(device: &Device) -> Vec<Trial> {
         pool::trials(device),
         reduce::trials(device),
         resample::trials(device),
+        soft_ncuts::trials(device),
         softmax::trials(device),
     ];
     all.into_iter().flatten().collect()
