@@ -45,8 +45,8 @@ constexpr bool LARGE = sizeof(REAL) == 4 && DIM > 16;  // operands that fill the
 constexpr i32 GRADIENT_COLUMNS = LARGE ? 16 : 32;  // fewer, since scores and their gradients are in registers at once
 constexpr i32 BIAS_COLUMNS = 32;
 constexpr i32 PITCH = DIM + 8;
-constexpr i32 DEPTH = sizeof(REAL) == 2 ? 16 : 8;  // of an mma
-constexpr i32 STEPS = DIM / DEPTH;
+constexpr i32 MMA_DEPTH = sizeof(REAL) == 2 ? 16 : 8;  // of an mma
+constexpr i32 STEPS = DIM / MMA_DEPTH;
 constexpr f32 LOG2_E = 1.4426950408889634f;
 constexpr f32 PENALTY = 100.0f * LOG2_E;  // for tokens of different regions
 
