@@ -81,7 +81,7 @@ fn check(
     let terms = (case.kernel.iter().product::<usize>() * case.input_channels) as f64;
     let scaled = |dims: &[usize], seed, scale: f64| {
         let values: Vec<f64> =
-            noise(dims, seed).to_vec().expect("numbers").iter().map(|v| v * scale).collect();
+            noise(dims, seed).to_vec::<f64>().expect("numbers").iter().map(|v| v * scale).collect();
         cellseg_core::Tensor::from_slice(&values, dims).and_then(|t| t.cast(dtype)).expect("a test's shape")
     };
     let mut inputs = vec![scaled(&case.x(), 1, 1.0), scaled(&case.w(), 2, terms.sqrt().recip())];
