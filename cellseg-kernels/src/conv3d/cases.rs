@@ -140,11 +140,11 @@ pub const MATRIX_CASES: &[Case] = &[
 /// Small shapes for Hopper's products of four warps, which take channels by 64 and voxels by boxes of 4x8x8: whole and
 /// cut boxes, both widths, windows of one to three voxels, several slices of channels, more tiles than blocks.
 pub const WIDE_CASES: &[Case] = &[
-    case(1, [4, 8, 8], [64, 64], [3; 3], [1; 3], [1; 3]),
+    case(1, [8, 8, 8], [64, 64], [3; 3], [1; 3], [1; 3]),
     case(2, [7, 8, 13], [64, 64], [3; 3], [1; 3], [1; 3]),
-    case(1, [6, 9, 9], [128, 128], [1, 2, 3], [1; 3], [0, 1, 2]),
+    case(1, [7, 14, 14], [64, 128], [1, 2, 3], [1; 3], [0, 1, 2]),
     case(2, [8, 8, 16], [64, 128], [1; 3], [1; 3], [0; 3]),
-    case(1, [5, 10, 18], [64, 192], [3, 1, 2], [1; 3], [1, 0, 0]),
+    case(1, [4, 14, 16], [128, 64], [3, 1, 2], [1; 3], [1, 0, 0]),
 ];
 
 /// Layers of the networks, and a few with other kernels, for timing: the first ones are those that the project's goals name.
