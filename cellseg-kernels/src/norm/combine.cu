@@ -42,7 +42,7 @@ KERNEL BOUNDS(256, 1) statistics(f32* out, const f32* parts, Chunks c) {
     shared[threadIdx.x] = all;
     __syncthreads();
     for (i32 half = 128; half > 0; half /= 2) {
-        if (threadIdx.x < half) {
+        if ((i32)threadIdx.x < half) {
             join(all, shared[threadIdx.x + half]);
             shared[threadIdx.x] = all;
         }

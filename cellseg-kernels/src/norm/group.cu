@@ -232,7 +232,7 @@ template <int N> DEVICE inline Coefficients<N> coefficients(const f32* statistic
     return c;
 }
 
-template <int N> DEVICE inline void normalise(const Coefficients<N>& c, Wide<REAL, N>& x) {
+template <int N> DEVICE inline void standardise(const Coefficients<N>& c, Wide<REAL, N>& x) {
 #pragma unroll
     for (int i = 0; i < N; i++) x[i] = (x[i] - c.mean[i]) * c.factor[i] + c.shift[i];
 }
@@ -269,7 +269,7 @@ template <int N> DEVICE inline void normalise_rows(REAL* out, const REAL* x, con
                 if (masks) masks[at[k] / N] = (u8)bits;
             }
             if (s.first) forward<N>(s, bits, v[k]);
-            normalise<N>(c, v[k]);
+            standardise<N>(c, v[k]);
             if (residual) add<N>(v[k], r[k]);
             if (!s.first) forward<N>(s, bits, v[k]);
             store_narrow<N>(out + at[k], v[k]);
@@ -300,7 +300,7 @@ template <int N> DEVICE inline void gradient_row(const Pass& a, i64 at, const Co
     if (s.first) return forward<N>(s, bits, z);
     if (ACTIVATION != IDENTITY) {
         Wide<REAL, N> u = z;
-        normalise<N>(c, u);
+        standardise<N>(c, u);
         if (a.residual) add<N>(u, widened<N>(a.residual + at));
         backward<N>(s, bits, v, u);
     } else if (s.drops) {

@@ -1,14 +1,13 @@
-// The normalisation of each row of channels, and its gradients.
+// The normalisation of each row of channels, and its gradients, where packs of 16 bytes fill a row.
 //
-// `lanes` threads of a warp share a row and hold it in registers, HELD packs of 16 bytes each: a row is read once, and its
-// variance is taken of distances from the mean. For rows of other widths (HELD=0) threads read single numbers, and again
-// from a cache for each pass. Forward reads and writes a number once, backward reads two and writes one, the minimum, with
-// about 10 and 20 operations a number: memory is the bottleneck.
+// `lanes` threads of a warp share a row and hold it in registers, HELD packs each: a row is read once, and its variance is
+// taken of distances from the mean. Forward reads and writes a number once, backward reads two and writes one, the
+// minimum, with about 10 and 20 operations a number: memory is the bottleneck.
 //
 // The gradients of the scale and the shift are sums over rows: a block takes neighbouring rows, each thread those of its
 // channels in registers, and writes the sums `[2, blocks, channels]`, which `reduce/sum.cu` puts together.
 //
-// instances: REAL=f32,f16,bf16 HELD=0,1,2,4
+// instances: REAL=f32,f16,bf16 HELD=1,2,4
 // targets: sm_75 sm_80 sm_90a
 
 struct Rows {
@@ -21,15 +20,7 @@ struct Rows {
     f32 eps;
 };
 
-constexpr int N = HELD > 0 ? PACK<REAL> : 1;
-
-// The sum over the threads of a row, in each of them.
-DEVICE inline f32 row_sum(f32 v, i32 lanes) {
-    for (i32 i = lanes / 2; i > 0; i /= 2) v += __shfl_xor_sync(0xffffffffu, v, i);
-    return v;
-}
-
-#if HELD > 0
+constexpr int N = PACK<REAL>;
 
 // What a thread holds of a row.
 struct Held {
@@ -77,9 +68,9 @@ DEVICE inline void write(REAL* row, const Held& x, i32 channels, i32 lane, i32 l
 DEVICE inline void statistics(const Held& x, const Rows& r, i32 lane, f32& mean, f32& factor) {
     f32 sum = 0.f, squares = 0.f;
     each(r.channels, lane, r.lanes, [&](int k, int i, i32) { sum += x.v[k][i]; });
-    mean = row_sum(sum, r.lanes) / (f32)r.channels;
+    mean = lanes_sum(sum, r.lanes) / (f32)r.channels;
     each(r.channels, lane, r.lanes, [&](int k, int i, i32) { squares += (x.v[k][i] - mean) * (x.v[k][i] - mean); });
-    factor = 1.f / sqrtf(row_sum(squares, r.lanes) / (f32)r.channels + r.eps);
+    factor = 1.f / sqrtf(lanes_sum(squares, r.lanes) / (f32)r.channels + r.eps);
 }
 
 // Every thread of a warp goes through the loops over rows as often as the others, since they exchange numbers.
@@ -122,8 +113,8 @@ KERNEL BOUNDS(256, 1) backward(REAL* out, f32* parts, const REAL* grad, const RE
             product += g.v[k][i] * u;
             v.v[k][i] = u;
         });
-        plain = row_sum(plain, r.lanes) / (f32)r.channels;
-        product = row_sum(product, r.lanes) / (f32)r.channels;
+        plain = lanes_sum(plain, r.lanes) / (f32)r.channels;
+        product = lanes_sum(product, r.lanes) / (f32)r.channels;
         each(r.channels, lane, r.lanes,
              [&](int k, int i, i32) { g.v[k][i] = (g.v[k][i] - plain - v.v[k][i] * product) * factor; });
         if (active) write(out + row * r.channels, g, r.channels, lane, r.lanes);
@@ -145,67 +136,3 @@ KERNEL BOUNDS(256, 1) backward(REAL* out, f32* parts, const REAL* grad, const RE
         }
     }
 }
-
-#else
-
-DEVICE inline void statistics(const REAL* row, const Rows& r, i32 width, i32 lane, f32& mean, f32& factor) {
-    f32 sum = 0.f, squares = 0.f;
-    for (i32 i = lane; i < width; i += r.lanes) sum += wide(row[i]);
-    mean = row_sum(sum, r.lanes) / (f32)r.channels;
-    for (i32 i = lane; i < width; i += r.lanes) squares += (wide(row[i]) - mean) * (wide(row[i]) - mean);
-    factor = 1.f / sqrtf(row_sum(squares, r.lanes) / (f32)r.channels + r.eps);
-}
-
-KERNEL BOUNDS(256, 4) forward(REAL* out, const REAL* x, const REAL* gamma, const REAL* beta, Rows r) {
-    i32 lane = threadIdx.x & (r.lanes - 1), of_block = 256 / r.lanes;
-    for (i64 first = (i64)blockIdx.x * of_block; first < r.rows; first += (i64)gridDim.x * of_block) {
-        i64 row = first + threadIdx.x / r.lanes, start = row * r.channels;
-        i32 width = row < r.rows ? r.channels : 0;
-        f32 mean, factor;
-        statistics(x + start, r, width, lane, mean, factor);
-        for (i32 i = lane; i < width; i += r.lanes)
-            out[start + i] = narrow<REAL>((wide(x[start + i]) - mean) * factor * wide(gamma[i]) + wide(beta[i]));
-    }
-}
-
-// The gradients of the scale and the shift are found a channel a thread, with the statistics of the block's rows at hand.
-KERNEL BOUNDS(256, 2) backward(REAL* out, f32* parts, const REAL* grad, const REAL* x, const REAL* gamma, Rows r) {
-    __shared__ f32 means[256], factors[256];
-    i32 lane = threadIdx.x & (r.lanes - 1), of_block = 256 / r.lanes;
-    i64 start = blockIdx.x * r.part, end = min(start + r.part, r.rows);
-    f32 *scales = parts + (i64)blockIdx.x * r.channels, *shifts = scales + (i64)gridDim.x * r.channels;
-    for (i64 first = start; first < end; first += of_block) {
-        i64 row = first + threadIdx.x / r.lanes, at = row * r.channels;
-        i32 width = row < end ? r.channels : 0;
-        f32 mean, factor, plain = 0.f, product = 0.f;
-        statistics(x + at, r, width, lane, mean, factor);
-        means[threadIdx.x / r.lanes] = mean;
-        factors[threadIdx.x / r.lanes] = factor;
-        __syncthreads();
-        for (i32 channel = threadIdx.x; channel < r.channels; channel += 256) {
-            f32 of_scale = first == start ? 0.f : scales[channel], of_shift = first == start ? 0.f : shifts[channel];
-            for (i32 i = 0; i < min((i64)of_block, end - first); i++) {
-                f32 g = wide(grad[(first + i) * r.channels + channel]);
-                of_scale += g * ((wide(x[(first + i) * r.channels + channel]) - means[i]) * factors[i]);
-                of_shift += g;
-            }
-            scales[channel] = of_scale;
-            shifts[channel] = of_shift;
-        }
-        // Before `grad` is overwritten by `out` in its place.
-        __syncthreads();
-        for (i32 i = lane; i < width; i += r.lanes) {
-            f32 h = wide(grad[at + i]) * wide(gamma[i]);
-            plain += h;
-            product += h * ((wide(x[at + i]) - mean) * factor);
-        }
-        plain = row_sum(plain, r.lanes) / (f32)r.channels;
-        product = row_sum(product, r.lanes) / (f32)r.channels;
-        for (i32 i = lane; i < width; i += r.lanes) {
-            f32 h = wide(grad[at + i]) * wide(gamma[i]);
-            out[at + i] = narrow<REAL>((h - plain - (wide(x[at + i]) - mean) * factor * product) * factor);
-        }
-    }
-}
-
-#endif

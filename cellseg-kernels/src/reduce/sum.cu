@@ -51,7 +51,7 @@ KERNEL BOUNDS(256, 4) sum_rows(OUT* out, const IN* x, Sums s) {
             for (i64 at = first + lane; at < end; at += s.lanes) sum += wide(p[at]);
         }
     }
-    for (i32 i = s.lanes / 2; i > 0; i /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, i);
+    sum = lanes_sum(sum, s.lanes);
     if (active && lane == 0) out[part] = narrow<OUT>(sum * s.factor);
 }
 

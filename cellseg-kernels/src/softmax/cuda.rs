@@ -3,52 +3,49 @@
 use super::cpu::Form;
 use crate::walk::{pack, walk};
 use cellseg_core::{
-    DType, Result,
-    cuda::{Arguments, Cuda, CudaBuffer, Launch, Source},
+    Result,
+    cuda::{Arguments, Cuda, CudaBuffer, Source},
     cuda_source,
 };
 use std::sync::Arc;
 
-const SOFTMAX: Source = cuda_source!("softmax/softmax.cu");
+const FEW: Source = cuda_source!("softmax/few.cu");
+const ANY: Source = cuda_source!("softmax/any.cu");
 
-/// How the kernels are compiled for some channels, and how many threads share a row where that is not known.
-struct Rows {
-    defines: [(&'static str, &'static str); 3],
-    /// Threads for all rows.
-    threads: usize,
-    lanes: usize,
+/// Runs the kernel of this name for rows of `channels` numbers, which writes its first argument and reads the others.
+fn launch(
+    device: &Arc<Cuda>,
+    kernel: &str,
+    form: Form,
+    channels: usize,
+    inputs: &[&CudaBuffer],
+    out: &mut CudaBuffer,
+) -> Result<()> {
+    let (count, dtype) = (out.len(), out.dtype());
+    let log = if form == Form::Log { "1" } else { "0" };
+    let real = Cuda::real("softmax", dtype)?;
+    let arguments = inputs.iter().fold(Arguments::new().output(out), |arguments, x| arguments.input(x));
+    let known = match channels {
+        2 => "2",
+        4 => "4",
+        8 => "8",
+        16 => "16",
+        _ => {
+            let (rows, lanes) = (count / channels.max(1), channels.next_power_of_two().min(32));
+            let defines = [("REAL", real), ("LOG", log)];
+            let launch = walk(device, &ANY, &defines, kernel, rows * lanes);
+            let arguments = arguments.value(rows as i64).value(channels as i32).value(lanes as i32);
+            // SAFETY: all buffers hold these rows; a number is read before it is written.
+            return unsafe { device.launch(launch, arguments) };
+        }
+    };
+    let defines = [("REAL", real), ("LOG", log), ("CHANNELS", known)];
+    let launch = walk(device, &FEW, &defines, kernel, count.div_ceil(channels.max(pack(dtype))));
+    // SAFETY: all buffers hold `count` numbers; a row is read before it is written.
+    unsafe { device.launch(launch, arguments.value(count as i64)) }
 }
 
-impl Rows {
-    fn new(form: Form, channels: usize, count: usize, dtype: DType) -> Result<Self> {
-        let known = match channels {
-            2 => "2",
-            4 => "4",
-            8 => "8",
-            16 => "16",
-            _ => "0",
-        };
-        let lanes = channels.next_power_of_two().min(32);
-        let threads = if known == "0" {
-            count / channels.max(1) * lanes
-        } else {
-            count.div_ceil(channels.max(pack(dtype)))
-        };
-        let log = if form == Form::Log { "1" } else { "0" };
-        let defines = [("REAL", Cuda::real("softmax", dtype)?), ("LOG", log), ("CHANNELS", known)];
-        Ok(Rows { defines, threads, lanes })
-    }
-
-    fn launch<'a>(&'a self, device: &Cuda, kernel: &'a str) -> Launch<'a> {
-        walk(device, &SOFTMAX, &self.defines, kernel, self.threads)
-    }
-
-    fn add(&self, arguments: Arguments, channels: usize, count: usize) -> Arguments {
-        let rows = count / channels.max(1);
-        arguments.value(rows as i64).value(channels as i32).value(self.lanes as i32)
-    }
-}
-
+/// The softmax of rows of `channels` numbers.
 pub(super) fn forward(
     device: &Arc<Cuda>,
     form: Form,
@@ -56,12 +53,10 @@ pub(super) fn forward(
     x: &CudaBuffer,
     out: &mut CudaBuffer,
 ) -> Result<()> {
-    let rows = Rows::new(form, channels, x.len(), x.dtype())?;
-    let arguments = rows.add(Arguments::new().output(out).input(x), channels, x.len());
-    // SAFETY: both buffers hold this many rows; a row is read before it is written, or number by number.
-    unsafe { device.launch(rows.launch(device, "forward"), arguments) }
+    launch(device, "forward", form, channels, &[x], out)
 }
 
+/// The gradient of such rows from that of their softmax `y`.
 pub(super) fn backward(
     device: &Arc<Cuda>,
     form: Form,
@@ -70,8 +65,5 @@ pub(super) fn backward(
     y: &CudaBuffer,
     out: &mut CudaBuffer,
 ) -> Result<()> {
-    let rows = Rows::new(form, channels, y.len(), y.dtype())?;
-    let arguments = rows.add(Arguments::new().output(out).input(grad).input(y), channels, y.len());
-    // SAFETY: as for `forward`.
-    unsafe { device.launch(rows.launch(device, "backward"), arguments) }
+    launch(device, "backward", form, channels, &[grad, y], out)
 }

@@ -5,7 +5,7 @@ use cellseg_core::{Device, testing::noise};
 use cellseg_kernels::concat::{cases::CASES, concat};
 use libtest_mimic::Trial;
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (dims, channels) in CASES.iter().chain(&[(&[2, 3, 5][..], [8, 16, 24])]) {
         let parts: Vec<_> =

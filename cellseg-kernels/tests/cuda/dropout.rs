@@ -5,7 +5,7 @@ use cellseg_core::{DType, Device, Result, Tensor, testing::noise};
 use cellseg_kernels::dropout::{cases::SHAPES, dropout};
 use libtest_mimic::Trial;
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for dims in SHAPES {
         let name = format!("dropout of {dims:?}");

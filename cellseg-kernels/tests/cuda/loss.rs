@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 /// Means in f32 where the CPU's are in f64.
 const TOLERANCE: f64 = 2e-6;
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for dims in SHAPES.iter().chain(&[&[3, 40_001][..]]) {
         let inputs = [noise(dims, 1), sigmoid(noise(dims, 2)).expect("numbers")];

@@ -45,7 +45,7 @@ fn inputs(dims: &[usize]) -> [Tensor; 3] {
     [noise(dims, 1), noise(&[c], 2), noise(&[c], 3)]
 }
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (dims, groups) in CASES.iter().chain(MORE) {
         let name = format!("group norm of {dims:?} in {groups} groups");

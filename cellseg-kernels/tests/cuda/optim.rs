@@ -40,12 +40,13 @@ fn check<R: Rule + Clone>(rule: R, device: &Device) -> Result<()> {
     assert_eq!(here.len(), there.len());
     for (i, (a, b)) in there.iter().zip(&here).enumerate() {
         let error = relative_l2(a, b);
-        assert!(error < 1e-6, "array {i} differs by {error}");
+        // A single number that steps of both signs have moved keeps the rounding of the largest of them.
+        assert!(error < 5e-6, "array {i} differs by {error}");
     }
     Ok(())
 }
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let adam =
         |name: &str, rule: Adam| parity::trial(device, format!("steps of {name}"), move |d| check(rule, d));
     let sgd =

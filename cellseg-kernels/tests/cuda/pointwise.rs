@@ -49,7 +49,7 @@ fn positive(dims: &[usize], seed: u64) -> Tensor {
     Tensor::from_slice(&numbers, dims).expect("a test's shape")
 }
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for dims in SHAPES {
         for (name, f) in FUNCTIONS {

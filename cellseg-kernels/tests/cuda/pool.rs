@@ -5,7 +5,7 @@ use cellseg_core::{Device, Result, Tensor, testing::noise};
 use cellseg_kernels::pool::{cases::CASES, max_pool3d};
 use libtest_mimic::Trial;
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (dims, window) in CASES.iter().chain(&[([2, 5, 4, 7, 24], [2, 2, 2])]) {
         let name = format!("max pooling of {dims:?} in windows of {window:?}");

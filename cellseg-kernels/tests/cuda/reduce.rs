@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 /// A sum in f32 of a few thousand numbers at a time, where the CPU's is in f64.
 const TOLERANCE: f64 = 1e-6;
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (dims, axes) in CASES {
         let (name, x) = (format!("sum of {dims:?} over {axes:?}"), [noise(dims, 1)]);

@@ -17,7 +17,7 @@ const MORE: &[([usize; 5], [usize; 3])] = &[
     ([1, 2, 1, 3, 4], [1, 5, 1]),
 ];
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (dims, size) in CASES.iter().chain(MORE) {
         for interpolation in [

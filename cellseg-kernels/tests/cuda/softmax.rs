@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 /// Rows of the widths that kernels are compiled for, and of others.
 const MORE: &[&[usize]] = &[&[300, 2], &[9, 2], &[130, 16], &[1, 3, 5, 7, 8], &[40, 33], &[3, 1, 64]];
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let mut trials = Vec::new();
     for dims in SHAPES.iter().chain(MORE) {
         let x = [noise(dims, 1)];

@@ -57,3 +57,9 @@ DEVICE inline i64 quotient(i64 a, i64 b) {
     if (((a | b) >> 32) == 0) return (u32)a / (u32)b;
     return a / b;
 }
+
+// The sum over `lanes` neighbouring threads of a warp, a power of two, in each of them. All of the warp must come here.
+DEVICE inline f32 lanes_sum(f32 v, i32 lanes) {
+    for (i32 apart = lanes / 2; apart > 0; apart /= 2) v += __shfl_xor_sync(0xffffffffu, v, apart);
+    return v;
+}

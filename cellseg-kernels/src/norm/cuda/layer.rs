@@ -2,7 +2,7 @@
 
 use crate::{
     reduce::cuda::sum_middle_after,
-    walk::{BLOCK, on_gpu, step, walk},
+    walk::{BLOCK, on_gpu, pack, walk},
 };
 use cellseg_core::{
     Buffer, DType, Result, Shape, Tensor,
@@ -12,6 +12,7 @@ use cellseg_core::{
 use std::sync::Arc;
 
 const LAYER: Source = cuda_source!("norm/layer.cu");
+const ANY: Source = cuda_source!("norm/layer_any.cu");
 
 const BACKWARD: &str = "layer_norm gradient";
 
@@ -34,20 +35,30 @@ struct Rows {
 // SAFETY: a `repr(C)` struct of numbers, the kernels' `Rows`.
 unsafe impl Value for Rows {}
 
+/// How the kernels are compiled.
+struct Compiled {
+    source: &'static Source,
+    defines: Vec<(&'static str, &'static str)>,
+}
+
 impl Rows {
-    /// The rows, and the packs of each that a thread holds, as the kernels are compiled for; none where packs do not fill
-    /// a row, or too many.
-    fn new(dtype: DType, channels: usize, count: usize, eps: f64) -> (Self, &'static str) {
-        let width = step(dtype, channels);
-        let packs = channels / width;
+    /// The rows, and the kernels for them: those that hold a row in registers where packs fill it, and not too many.
+    fn new(
+        op: &'static str,
+        dtype: DType,
+        channels: usize,
+        count: usize,
+        eps: f64,
+    ) -> Result<(Self, Compiled)> {
+        let packs = channels / pack(dtype);
         let held = match packs.div_ceil(WARP) {
-            _ if width == 1 => "0",
-            1 => "1",
-            2 => "2",
-            3 | 4 => "4",
-            _ => "0",
+            _ if !channels.is_multiple_of(pack(dtype)) => None,
+            1 => Some("1"),
+            2 => Some("2"),
+            3 | 4 => Some("4"),
+            _ => None,
         };
-        let sharing = if held == "0" { channels } else { packs };
+        let sharing = if held.is_some() { packs } else { channels };
         let lanes = sharing.next_power_of_two().min(WARP);
         let rows = count / channels;
         let at_once = BLOCK / lanes;
@@ -59,7 +70,10 @@ impl Rows {
             lanes: lanes as i32,
             eps: eps as f32,
         };
-        (rows, held)
+        let mut defines = vec![("REAL", Cuda::real(op, dtype)?)];
+        defines.extend(held.map(|held| ("HELD", held)));
+        let source = if held.is_some() { &LAYER } else { &ANY };
+        Ok((rows, Compiled { source, defines }))
     }
 }
 
@@ -70,9 +84,9 @@ pub(crate) fn forward(
     [x, gamma, beta]: [&CudaBuffer; 3],
     out: &mut CudaBuffer,
 ) -> Result<()> {
-    let (rows, held) = Rows::new(x.dtype(), channels, x.len(), eps);
-    let defines = [("REAL", Cuda::real("layer_norm", x.dtype())?), ("HELD", held)];
-    let launch = walk(device, &LAYER, &defines, "forward", (rows.rows * i64::from(rows.lanes)) as usize);
+    let (rows, compiled) = Rows::new("layer_norm", x.dtype(), channels, x.len(), eps)?;
+    let threads = rows.rows as usize * rows.lanes as usize;
+    let launch = walk(device, compiled.source, &compiled.defines, "forward", threads);
     let arguments = Arguments::new().output(out).input(x).input(gamma).input(beta).value(rows);
     // SAFETY: both arrays hold these rows, scale and shift a number for each channel.
     unsafe { device.launch(launch, arguments) }
@@ -87,13 +101,12 @@ pub(crate) fn backward(
     [grad, x]: [&CudaBuffer; 2],
     out: &mut CudaBuffer,
 ) -> Result<[Tensor; 2]> {
-    let (rows, held) = Rows::new(x.dtype(), channels, x.len(), eps);
-    let blocks = rows.rows.div_euclid(rows.part) + i64::from(rows.rows % rows.part != 0);
-    let blocks = blocks as usize;
+    let (rows, compiled) = Rows::new(BACKWARD, x.dtype(), channels, x.len(), eps)?;
+    let blocks = (rows.rows as usize).div_ceil(rows.part as usize);
     let mut parts = CudaBuffer::new(device, DType::F32, 2 * blocks * channels)?;
     let launch = Launch {
-        source: &LAYER,
-        defines: &[("REAL", Cuda::real(BACKWARD, x.dtype())?), ("HELD", held)],
+        source: compiled.source,
+        defines: &compiled.defines,
         kernel: "backward",
         grid: [blocks as u32, 1, 1],
         block: BLOCK as u32,
