@@ -190,7 +190,7 @@ DEVICE inline f32 smooth_along_y(const f32* rows, const f32* factors, const Volu
 
 /// The sum along z for the plane `z` of this thread's column of planes, plane by plane in turn in `ring`.
 DEVICE inline f32 smooth_along_z(const f32* ring, const f32* factors, i32 z, const Volume& g) {
-    i32 slots = 2 * g.reach_z + 1, slot = (z + g.reach_z + 1) % slots;  // that of plane z - reach
+    i32 slots = 2 * g.reach_z + 1, slot = z % slots;  // that of plane z - reach_z
     f32 sum = 0.0f;
     for (i32 i = 0; i < slots; i++) {
         sum += factors[i] * ring[slot * THREADS + threadIdx.x];
@@ -205,6 +205,7 @@ template <typename Put> DEVICE inline void for_tile(i32 z, const Volume& g, cons
     i32 length = (at.voxels + 2 * g.reach_x) * at.classes;
     for (i32 row = threadIdx.x / COLUMNS; row < ROWS + 2 * g.reach_y; row += THREADS / COLUMNS) {
         i32 y = at.y + row - g.reach_y;
+#pragma unroll 1
         for (i32 column = threadIdx.x % COLUMNS; column < length; column += COLUMNS) {
             i32 x = at.x + column / at.classes - g.reach_x;
             bool exists = z >= 0 && z < g.d && y >= 0 && y < g.h && x >= 0 && x < g.w;
@@ -271,7 +272,7 @@ KERNEL BOUNDS(THREADS, 3) associations(const REAL* p, const REAL* image, const f
 
 /// The gradient of the probabilities for the gradient of the loss in `grad`. `coefficients` is [n][2 + c][k]: a, b, then
 /// s_c for each channel.
-KERNEL BOUNDS(THREADS, 3) gradient(const REAL* p, const REAL* image, const REAL* grad, const f32* centres, const f32* coefficients, REAL* out,
+KERNEL BOUNDS(THREADS, 2) gradient(const REAL* p, const REAL* image, const REAL* grad, const f32* centres, const f32* coefficients, REAL* out,
          Volume g) {
     DYNAMIC_SHARED;
     Place at = find_place(g);
