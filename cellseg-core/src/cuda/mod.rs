@@ -62,6 +62,7 @@ pub const PRELUDE: &[(&str, &str)] = &[
     ("elements.cuh", include_str!("device_code/elements.cuh")),
     ("product.cuh", include_str!("device_code/product.cuh")),
     ("links.cuh", include_str!("device_code/links.cuh")),
+    ("windows.cuh", include_str!("device_code/windows.cuh")),
 ];
 
 impl Cuda {

@@ -24,20 +24,6 @@
 //
 // instances: REAL=f32,f16,bf16 DIM=16,32,64
 
-struct Attention {
-    i32 windows, tokens, heads, dim;
-    f32 scale;                  // of products, times log2(e)
-    f32 gradient_scale;         // of products
-    i32 differences;            // rows of the bias table; 0 without one
-    i32 table_h, table_w;       // of the window that the table is made for
-    i32 centre;                 // the row of the difference zero
-    i32 masked;                 // whether regions keep tokens apart
-    i32 grid_z, grid_y, grid_x; // windows of a volume
-    i32 d, h, w;                // of a window
-    i32 shift_z, shift_y, shift_x;
-    i32 shares;                 // of the windows, in bias_gradient
-};
-
 constexpr i32 THREADS = 256;
 constexpr i32 ROWS = THREADS / 32 * 16;
 constexpr i32 FORWARD_COLUMNS = sizeof(REAL) * DIM > 64 ? 32 : 64;
@@ -48,7 +34,6 @@ constexpr i32 PITCH = DIM + 8;
 constexpr i32 MMA_DEPTH = sizeof(REAL) == 2 ? 16 : 8;  // of an mma
 constexpr i32 STEPS = DIM / MMA_DEPTH;
 constexpr f32 LOG2_E = 1.4426950408889634f;
-constexpr f32 PENALTY = 100.0f * LOG2_E;  // for tokens of different regions
 
 /// Rows of a warp as the left operand of `mma`: 16 tokens, DIM numbers.
 typedef u32 Operand[STEPS][4];
@@ -56,12 +41,6 @@ typedef u32 Operand[STEPS][4];
 template <i32 TILES> using Scores = f32[TILES][4];
 /// Sums of a warp: 16 rows, DIM columns.
 typedef f32 Sums[DIM / 8][4];
-
-/// What the score of a token depends on beside products.
-struct Token {
-    i32 place;   // its part of an index into the bias table
-    i32 region;
-};
 
 /// What a query leaves for the gradient.
 struct Moments {
@@ -176,7 +155,7 @@ DEVICE inline void mix(Sums& sums, const Scores<TILES>& s, const T* columns, i32
 /// Scores from products: scaled, with the bias, less the penalty; minus infinity from column `present` on.
 template <i32 TILES>
 DEVICE inline void finish(Scores<TILES>& s, const Token (&rows)[2], const Token* columns, const f32* biases, i32 groups,
-                          i32 present, const Attention& g) {
+                          i32 present, const WindowAttention& g) {
     i32 pair = threadIdx.x % 4 * 2;
 #pragma unroll
     for (i32 tile = 0; tile < TILES; tile++) {
@@ -188,7 +167,7 @@ DEVICE inline void finish(Scores<TILES>& s, const Token (&rows)[2], const Token*
         if (g.masked) {
 #pragma unroll
             for (i32 i = 0; i < 4; i++)
-                if (rows[i / 2].region != both.v[i % 2 * 2 + 1]) s[tile][i] -= PENALTY;
+                if (rows[i / 2].region != both.v[i % 2 * 2 + 1]) s[tile][i] -= REGION_PENALTY;
         }
         if (present < TILES * 8) {
 #pragma unroll
@@ -198,42 +177,10 @@ DEVICE inline void finish(Scores<TILES>& s, const Token (&rows)[2], const Token*
     }
 }
 
-/// Which region of the volume a voxel is from along an axis: before the last window, of the last one before the shift, or
-/// brought there from the start.
-DEVICE inline i32 region_along(i32 window, i32 voxel, i32 extent, i32 windows, i32 shift) {
-    i32 place = window * extent + voxel, padded = windows * extent;
-    return place + shift >= padded ? 2 : place + extent >= padded ? 1 : 0;
-}
-
-/// A token's part of an index into the bias table: a query's includes the centre, a key's is taken away.
-DEVICE inline i32 find_place(i32 token, bool is_query, const Attention& g) {
-    if (g.differences == 0) return 0;
-    i32 line = token / g.table_w;
-    i32 place = (line / g.table_h * (2 * g.table_h - 1) + line % g.table_h) * (2 * g.table_w - 1) + token % g.table_w;
-    return is_query ? place + g.centre : -place;
-}
-
-/// The region of a token of a window, which is counted through all volumes.
-DEVICE inline i32 find_region(i32 token, i32 window, const Attention& g) {
-    if (!g.masked) return 0;
-    i32 z = token / (g.h * g.w), y = token / g.w % g.h, x = token % g.w;
-    i32 window_x = window % g.grid_x, window_y = window / g.grid_x % g.grid_y;
-    i32 window_z = window / (g.grid_x * g.grid_y) % g.grid_z;
-    return region_along(window_z, z, g.d, g.grid_z, g.shift_z) * 9 +
-           region_along(window_y, y, g.h, g.grid_y, g.shift_y) * 3 +
-           region_along(window_x, x, g.w, g.grid_x, g.shift_x);
-}
-
-/// A token of a window; of the last one where it does not exist.
-DEVICE inline Token find_token(i32 token, i32 window, bool is_query, const Attention& g) {
-    token = min(token, g.tokens - 1);
-    return {find_place(token, is_query, g), find_region(token, window, g)};
-}
-
 /// Starts copies of `COUNT` tokens from `first` on to shared memory, zeros where there is none. `from` is the head's part of
 /// the window's first token, `stride` what lies between two tokens.
 template <i32 COUNT, typename T>
-DEVICE inline void bring(T* to, const T* from, i64 stride, i32 first, const Attention& g) {
+DEVICE inline void bring(T* to, const T* from, i64 stride, i32 first, const WindowAttention& g) {
     constexpr i32 CHUNK = 16 / sizeof(T), CHUNKS = DIM / CHUNK;
     if (g.dim % CHUNK == 0) {
         for (i32 i = threadIdx.x; i < COUNT * CHUNKS; i += THREADS) {
@@ -251,14 +198,14 @@ DEVICE inline void bring(T* to, const T* from, i64 stride, i32 first, const Atte
 }
 
 /// Copies the head's column of the bias table to shared memory, times log2(e).
-DEVICE inline void bring_table(f32* biases, const REAL* table, i32 head, const Attention& g) {
+DEVICE inline void bring_table(f32* biases, const REAL* table, i32 head, const WindowAttention& g) {
     if (g.differences == 0 && threadIdx.x == 0) biases[0] = 0.0f;
 #pragma unroll 1
     for (i32 i = threadIdx.x; i < g.differences; i += THREADS) biases[i] = wide(table[i64(i) * g.heads + head]) * LOG2_E;
 }
 
 /// Writes 16 rows from `first` on, which lie `stride` apart, times a factor of each of a lane's two rows.
-DEVICE inline void put(REAL* to, i64 stride, const Sums& sums, i32 first, const f32 (&factors)[2], const Attention& g) {
+DEVICE inline void put(REAL* to, i64 stride, const Sums& sums, i32 first, const f32 (&factors)[2], const WindowAttention& g) {
     i32 lane = threadIdx.x % 32;
 #pragma unroll
     for (i32 half = 0; half < 2; half++) {
@@ -286,19 +233,19 @@ struct Block {
     i64 window;
 };
 
-DEVICE inline Block find_block(i32 tiles, const Attention& g) {
+DEVICE inline Block find_block(i32 tiles, const WindowAttention& g) {
     u32 block = blockIdx.x, rest = block / u32(tiles);
     return {i32(block % u32(tiles)), i32(rest % u32(g.heads)), i64(rest / u32(g.heads))};
 }
 
 /// How many times 16 columns a tile that begins at `first` has.
-template <i32 COLUMNS> DEVICE inline i32 groups_of(i32 first, const Attention& g) {
+template <i32 COLUMNS> DEVICE inline i32 groups_of(i32 first, const WindowAttention& g) {
     return min(COLUMNS / 16, ceil_div(g.tokens - first, 16));
 }
 
 /// `out` is [windows, tokens, heads, dim], `logarithms` [windows, heads, tokens]. Grid: tiles of rows, heads, windows, the
 /// first innermost.
-KERNEL BOUNDS(THREADS, sizeof(REAL) * DIM > 128 ? 1 : 2) forward(const REAL* qkv, const REAL* table, REAL* out, f32* logarithms, Attention g) {
+KERNEL BOUNDS(THREADS, sizeof(REAL) * DIM > 128 ? 1 : 2) forward(const REAL* qkv, const REAL* table, REAL* out, f32* logarithms, WindowAttention g) {
     constexpr i32 COLUMNS = FORWARD_COLUMNS, TILES = COLUMNS / 8;
     DYNAMIC_SHARED;
     REAL* queries = reinterpret_cast<REAL*>(smem);
@@ -387,7 +334,7 @@ KERNEL BOUNDS(THREADS, sizeof(REAL) * DIM > 128 ? 1 : 2) forward(const REAL* qkv
 /// The queries' part of `of_qkv` [windows, tokens, 3, heads, dim], and `means` [windows, heads, tokens]: the products of
 /// each row of `grad` with that of `out`. Grid as for `forward`.
 KERNEL BOUNDS(THREADS, DIM > 32 ? 1 : 2) query_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const REAL* out, const f32* logarithms, f32* means,
-               REAL* of_qkv, Attention g) {
+               REAL* of_qkv, WindowAttention g) {
     constexpr i32 COLUMNS = GRADIENT_COLUMNS, TILES = COLUMNS / 8;
     DYNAMIC_SHARED;
     REAL* queries = reinterpret_cast<REAL*>(smem);
@@ -472,7 +419,7 @@ KERNEL BOUNDS(THREADS, DIM > 32 ? 1 : 2) query_gradient(const REAL* qkv, const R
 
 /// The keys' and values' parts of `of_qkv`. Grid as for `forward`.
 KERNEL BOUNDS(THREADS, DIM > 32 ? 1 : 2) key_value_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const f32* logarithms, const f32* means,
-                   REAL* of_qkv, Attention g) {
+                   REAL* of_qkv, WindowAttention g) {
     constexpr i32 COLUMNS = GRADIENT_COLUMNS, TILES = COLUMNS / 8;
     DYNAMIC_SHARED;
     REAL* keys = reinterpret_cast<REAL*>(smem);
@@ -553,7 +500,7 @@ KERNEL BOUNDS(THREADS, DIM > 32 ? 1 : 2) key_value_gradient(const REAL* qkv, con
 /// The gradients of the scores of all pairs of tokens, summed over the windows of one share: `sums` is
 /// [shares, heads, tokens, tokens]. Grid: tiles of keys, tiles of queries, heads, shares, the first innermost.
 KERNEL BOUNDS(THREADS, sizeof(REAL) == 4 || DIM > 32 ? 1 : 2) bias_gradient(const REAL* qkv, const REAL* table, const REAL* grad, const f32* logarithms, const f32* means, f32* sums,
-              Attention g) {
+              WindowAttention g) {
     constexpr i32 COLUMNS = BIAS_COLUMNS, TILES = COLUMNS / 8;
     DYNAMIC_SHARED;
     REAL* queries = reinterpret_cast<REAL*>(smem);

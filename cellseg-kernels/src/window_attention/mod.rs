@@ -20,6 +20,7 @@ mod backward;
 mod bias;
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
+mod cuda;
 mod forward;
 mod layout;
 mod op;

@@ -4,13 +4,19 @@ use super::{
     WindowAttention,
     backward::{self, Backward},
     bias::Table,
+    cuda::Plan,
     forward::{self, Forward, Head},
     layout::{Layout, Packing},
     windows::Regions,
 };
 use crate::simd::Isa;
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, run};
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 const NAME: &str = "window_attention";
 
@@ -174,6 +180,18 @@ impl<const N: usize> Kernel<N> for Attention {
             Ok(())
         })
     }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        shapes: [Shape; N],
+        inputs: [&CudaBuffer; N],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<Tensor> {
+        let (layout, table) = (self.0.layout(shapes[0])?, inputs.get(1).copied());
+        Plan::new(device, &self.0, layout, out.dtype(), table.is_some())?.forward(inputs[0], table, out)
+    }
 }
 
 /// What the gradient needs: the inputs, the output, and the logarithms.
@@ -299,5 +317,18 @@ impl Kernel<3> for Gradient {
             Ok(())
         })?;
         Ok(Some(of_table))
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape, ..]: [Shape; 3],
+        inputs: [&CudaBuffer; 3],
+        of_qkv: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<Option<Tensor>> {
+        let (layout, table) = (self.attention.layout(shape)?, self.table.as_ref());
+        let plan = Plan::new(device, &self.attention, layout, of_qkv.dtype(), table.is_some())?;
+        plan.backward(inputs, table, &self.logarithms, of_qkv, self.wants_table)
     }
 }

@@ -1,8 +1,13 @@
 //! Cutting volumes into windows and putting them together again.
 
-use super::windows::Windows;
-use cellseg_core::{Error, Kernel, Op, Real, Result, Shape, Tensor, apply, run};
+use super::{cuda, windows::Windows};
+use cellseg_core::{
+    Error, Kernel, Op, Real, Result, Shape, Tensor, apply,
+    cuda::{Cuda, CudaBuffer},
+    run,
+};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// The windows of `x` `[n, d, h, w, c]`: `[n * windows, tokens, c]`, padding being zero.
 ///
@@ -69,6 +74,17 @@ impl Kernel<1> for Partition {
         });
         Ok(())
     }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape]: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::cut(device, "partition", &self.0, shape.channels(), x, out)
+    }
 }
 
 impl Op<1> for Partition {
@@ -115,6 +131,17 @@ impl Kernel<1> for Reverse {
             }
         });
         Ok(())
+    }
+
+    fn cuda(
+        &self,
+        device: &Arc<Cuda>,
+        [shape]: [Shape; 1],
+        [x]: [&CudaBuffer; 1],
+        out: &mut CudaBuffer,
+        _: bool,
+    ) -> Result<()> {
+        cuda::cut(device, "reverse", &self.0, shape.channels(), x, out)
     }
 }
 

@@ -62,6 +62,10 @@ impl Windows {
         self.volume
     }
 
+    pub(super) fn shift(&self) -> [usize; 3] {
+        self.shift
+    }
+
     /// The coordinate in the volume of voxel `at` of window `window` along an axis; none where there is padding.
     pub(super) fn source(&self, axis: usize, window: usize, at: usize) -> Option<usize> {
         let padded = self.grid()[axis] * self.window[axis];
@@ -106,32 +110,37 @@ impl Windows {
         };
         let of =
             places(grid).flat_map(|block| places(window).map(move |voxel| region(block, voxel))).collect();
-        Some(Regions { tokens: self.tokens(), of })
+        Some(Regions { windows: *self, of })
     }
 }
 
 /// Which region each token of each window of a volume belongs to: see [`Windows::regions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Regions {
-    tokens: usize,
+    windows: Windows,
     of: Vec<u8>,
 }
 
 impl Regions {
     /// The regions of the tokens of window `window`, counted through all volumes of a batch, which have the same.
     pub(super) fn of_window(&self, window: usize) -> &[u8] {
-        let at = window * self.tokens % self.of.len();
-        &self.of[at..][..self.tokens]
+        let at = window * self.tokens() % self.of.len();
+        &self.of[at..][..self.tokens()]
+    }
+
+    /// The windows that these are the regions of.
+    pub(super) fn windows_cut(&self) -> Windows {
+        self.windows
     }
 
     /// Tokens of a window.
     pub fn tokens(&self) -> usize {
-        self.tokens
+        self.windows.tokens()
     }
 
     /// Windows of a volume.
     pub fn windows(&self) -> usize {
-        self.of.len() / self.tokens
+        self.windows.count()
     }
 
     /// The regions of all tokens, window by window.

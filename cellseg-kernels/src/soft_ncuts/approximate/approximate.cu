@@ -17,6 +17,10 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: mean_sums registers=48 shared=3072
+// budget: means registers=58 shared=2048
+// budget: associations registers=80 shared=3072
+// budget: gradient registers=80 shared=1024
 
 struct Volume {
     i32 n, d, h, w, k, c;
@@ -176,6 +180,7 @@ DEVICE inline void smooth_along_x(const f32* tile, f32* rows, const f32* factors
     for (i32 row = threadIdx.x / COLUMNS; row < ROWS + 2 * g.reach_y; row += THREADS / COLUMNS) {
         const f32* from = tile + row * length + column;
         f32 sum = 0.0f;
+#pragma unroll 2
         for (i32 i = 0; i <= 2 * g.reach_x; i++) sum += factors[i] * from[i * at.classes];
         rows[row * COLUMNS + column] = sum;
     }
@@ -184,6 +189,7 @@ DEVICE inline void smooth_along_x(const f32* tile, f32* rows, const f32* factors
 /// The sum along y of this thread's number.
 DEVICE inline f32 smooth_along_y(const f32* rows, const f32* factors, const Volume& g) {
     f32 sum = 0.0f;
+#pragma unroll 2
     for (i32 i = 0; i <= 2 * g.reach_y; i++) sum += factors[i] * rows[threadIdx.x + i * COLUMNS];
     return sum;
 }
@@ -192,6 +198,7 @@ DEVICE inline f32 smooth_along_y(const f32* rows, const f32* factors, const Volu
 DEVICE inline f32 smooth_along_z(const f32* ring, const f32* factors, i32 z, const Volume& g) {
     i32 slots = 2 * g.reach_z + 1, slot = z % slots;  // that of plane z - reach_z
     f32 sum = 0.0f;
+#pragma unroll 2
     for (i32 i = 0; i < slots; i++) {
         sum += factors[i] * ring[slot * THREADS + threadIdx.x];
         slot = slot + 1 == slots ? 0 : slot + 1;
@@ -272,7 +279,7 @@ KERNEL BOUNDS(THREADS, 3) associations(const REAL* p, const REAL* image, const f
 
 /// The gradient of the probabilities for the gradient of the loss in `grad`. `coefficients` is [n][2 + c][k]: a, b, then
 /// s_c for each channel.
-KERNEL BOUNDS(THREADS, 2) gradient(const REAL* p, const REAL* image, const REAL* grad, const f32* centres, const f32* coefficients, REAL* out,
+KERNEL BOUNDS(THREADS, 3) gradient(const REAL* p, const REAL* image, const REAL* grad, const f32* centres, const f32* coefficients, REAL* out,
          Volume g) {
     DYNAMIC_SHARED;
     Place at = find_place(g);
