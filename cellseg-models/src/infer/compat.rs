@@ -4,7 +4,7 @@ use super::{
     Progress,
     blend::importance_map,
     tiles::Tiles,
-    windows::{blend, explicit},
+    windows::{Job, explicit},
 };
 use crate::{
     Result,
@@ -39,7 +39,9 @@ pub(super) fn run(
         rescale(&mut values, 1.0);
         Ok(Tensor::from_slice(&values, logits.shape().dims())?)
     };
-    blend(network.config().classes, &tiles, weights, inset, &read, &forward, progress)
+    let channels = network.config().classes;
+    let job = Job { device: &network.device(), channels, read: &read, forward: &forward };
+    job.blend(&tiles, weights, inset, progress)
 }
 
 /// The range of `xs` to 0 to `top`. Where all are equal the original divides by zero; here they become 0.

@@ -10,19 +10,21 @@ mod blend;
 mod compat;
 mod foreground;
 mod settings;
+mod staged;
 mod tiles;
 mod windows;
 
 pub use blend::importance_map;
 pub use foreground::ClassMaps;
 pub use settings::{Blending, Compat, Inference, Output, Windows};
-pub use windows::sliding_window;
+pub use windows::{sliding_window, sliding_window_on};
 
 use crate::{
     Result, VolumeView,
     wnet3d::{PassMode, WNet3d},
 };
 use std::ops::ControlFlow;
+use windows::Job;
 
 /// Hears how far inference is, and may stop it.
 pub trait Progress {
@@ -37,7 +39,7 @@ impl Progress for () {
     }
 }
 
-/// A map of each class of `volume`.
+/// A map of each class of `volume`, computed where the network lies.
 ///
 /// # Errors
 /// [`crate::Error::Volume`] for a volume with nothing in it, [`crate::Error::Setting`] for windows that the network
@@ -67,8 +69,8 @@ pub fn class_maps(
                 Output::Probabilities => network.classes(x, &mode),
                 Output::Logits => network.logits(x, &mode),
             };
-            let maps = windows::run(volume.extents(), classes, &settings.windows, &read, &forward, progress)?;
-            (maps, settings.output)
+            let job = Job { device: &network.device(), channels: classes, read: &read, forward: &forward };
+            (job.run(volume.extents(), &settings.windows, progress)?, settings.output)
         }
         Compat::CellSeg3D => {
             let maps = compat::run(network, volume.voxels, settings.windows.window, progress)?;
