@@ -23,8 +23,24 @@ const MAX_RADIUS: f64 = 65_536.0;
 pub(crate) enum Beyond {
     /// The volume itself, mirrored: `d c b a | a b c d | d c b a`.
     Mirror,
+    /// The nearest voxel of the volume: `a a a a | a b c d | d d d d`.
+    Edge,
     /// Zeros.
     Zero,
+}
+
+impl Beyond {
+    /// The index in `0..len` that the axis shows at `index`; `None` for a zero.
+    fn index(self, index: isize, len: usize) -> Option<usize> {
+        match self {
+            Self::Mirror => {
+                let index = index.rem_euclid(2 * len as isize) as usize;
+                Some(if index < len { index } else { 2 * len - 1 - index })
+            }
+            Self::Edge => Some(index.clamp(0, len as isize - 1) as usize),
+            Self::Zero => (0..len as isize).contains(&index).then_some(index as usize),
+        }
+    }
 }
 
 /// Blurs a volume with a Gaussian of standard deviation `sigma` (z, y, x) in voxels.
@@ -143,9 +159,19 @@ fn filtered(
     blurred
 }
 
+/// [`gaussian`] as clesperanto's `gaussian_blur` does it: kernels have `8 sigma` weights, one more if that is even, and
+/// beyond the border lies the nearest voxel.
+pub(crate) fn clesperanto_gaussian(image: ArrayView3<f32>, sigma: f64) -> Result<Array3<f32>, Error> {
+    let kernel = kernel_of_radius(sigma, (4.0 * sigma).floor())?;
+    Ok(filtered(image, &[kernel.clone(), kernel.clone(), kernel], Beyond::Edge))
+}
+
 /// The weights of offsets 0, 1, ... radius; those of negative offsets are the same.
 pub(crate) fn half_kernel(sigma: f64) -> Result<Vec<f32>, Error> {
-    let radius = (TRUNCATE * sigma + 0.5).floor();
+    kernel_of_radius(sigma, (TRUNCATE * sigma + 0.5).floor())
+}
+
+fn kernel_of_radius(sigma: f64, radius: f64) -> Result<Vec<f32>, Error> {
     if !(sigma >= 0.0 && radius <= MAX_RADIUS) {
         return Err(Error::Argument {
             name: "the Gaussian's sigma in voxels",
@@ -162,12 +188,6 @@ pub(crate) fn half_kernel(sigma: f64) -> Result<Vec<f32>, Error> {
     Ok(weights.iter().map(|weight| (weight / total) as f32).collect())
 }
 
-/// The index in `0..len` that the mirrored axis shows at `index`.
-fn mirrored(index: isize, len: usize) -> usize {
-    let index = index.rem_euclid(2 * len as isize) as usize;
-    if index < len { index } else { 2 * len - 1 - index }
-}
-
 /// Blurs one row along itself; `padded` has room for the row and a radius on both sides.
 fn blur_row(row: &[f32], padded: &mut [f32], kernel: &[f32], beyond: Beyond, result: &mut [f32]) {
     let (radius, len) = (kernel.len() - 1, row.len());
@@ -176,12 +196,10 @@ fn blur_row(row: &[f32], padded: &mut [f32], kernel: &[f32], beyond: Beyond, res
         return;
     }
     padded[radius..radius + len].copy_from_slice(row);
-    // Beyond lie the zeros that `padded` began with, unless they are to be something else.
-    if beyond == Beyond::Mirror {
-        for step in 1..=radius {
-            padded[radius - step] = row[mirrored(-(step as isize), len)];
-            padded[radius + len + step - 1] = row[mirrored((len + step - 1) as isize, len)];
-        }
+    for step in 1..=radius {
+        let value = |index: isize| beyond.index(index, len).map_or(0.0, |index| row[index]);
+        padded[radius - step] = value(-(step as isize));
+        padded[radius + len + step - 1] = value((len + step - 1) as isize);
     }
     blur_padded(padded, kernel, result);
 }
@@ -279,12 +297,12 @@ impl<'a> Ring<'a> {
             && let Some(result) = results.next()
         {
             let centre = self.done as isize;
-            let row = |offset: isize| {
-                if self.beyond == Beyond::Zero && !(0..self.rows as isize).contains(&(centre + offset)) {
-                    return &*self.zeros;
+            let row = |offset: isize| match self.beyond.index(centre + offset, self.rows) {
+                Some(row) => {
+                    let place = row % self.capacity * self.width;
+                    &self.values[place..place + self.width]
                 }
-                let place = mirrored(centre + offset, self.rows) % self.capacity * self.width;
-                &self.values[place..place + self.width]
+                None => &self.zeros,
             };
             let pairs: Vec<_> = (0..=radius as isize).map(|offset| (row(-offset), row(offset))).collect();
             blur_rows(&pairs, self.kernel, result);

@@ -11,7 +11,7 @@
 //! | morphology | [`fill_holes`], [`dilate`], [`erode`], [`open`], [`close`]; with any [`Element`] [`grey_dilate`], [`grey_erode`], [`grey_open`], [`grey_close`], [`white_top_hat`], [`black_top_hat`]; [`reconstruct_by_dilation`], [`reconstruct_by_erosion`] |
 //! | refinement | [`dense_crf`], [`dense_crf_foreground`] |
 //! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`typical_diameter`] |
-//! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`] |
+//! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi_otsu_as_clesperanto`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`] |
 //! | out of core | [`components_in_blocks`], [`instances_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
 //! | distances | [`distance_transform`], [`distance_transform_of_ids`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
 //! | measurements | [`regions`], [`surface_areas`], [`contacts`], [`region_table`], [`cellseg3d_table`] |
@@ -82,7 +82,7 @@ pub use gaussian::{TRUNCATE, difference_of_gaussians, gaussian, laplacian_of_gau
 pub use grid::Connectivity;
 pub use instances::{
     Bond, InstanceOptions, Method, Offset, VoronoiOtsu, WatershedSeeds, instances, merge_weak_borders,
-    mutex_watershed, split_touching, typical_diameter, voronoi_otsu,
+    mutex_watershed, split_touching, typical_diameter, voronoi_otsu, voronoi_otsu_as_clesperanto,
 };
 pub use labels::{Labels, Relabelled, relabel_sequential};
 pub use median::median;

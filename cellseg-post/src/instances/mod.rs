@@ -1,5 +1,6 @@
 //! From a probability map to instances in one call.
 
+mod clesperanto;
 mod merge;
 mod mutex;
 mod size;
@@ -9,6 +10,7 @@ mod voronoi_otsu;
 use ndarray::{Array3, ArrayView3};
 use serde::{Deserialize, Serialize};
 
+pub use clesperanto::voronoi_otsu_as_clesperanto;
 pub use merge::merge_weak_borders;
 pub use mutex::{Bond, Offset, mutex_watershed};
 pub use size::typical_diameter;

@@ -5,6 +5,7 @@
 //!
 //! Voxels are treated by runs; [`rivals`] tells how the nearest seed is found without looking at all.
 
+mod dilation;
 mod rivals;
 
 use ndarray::{Array3, ArrayView3};
@@ -15,6 +16,7 @@ use crate::grid::{Grid, raster, same_shape};
 use crate::labels::FirstSeen;
 use crate::memory::zeros;
 use crate::{Connectivity, Error, Labels, Spacing};
+pub(crate) use dilation::grow_by_dilations;
 use rivals::Rivals;
 
 /// Divides a mask (z, y, x) among seeds: each voxel goes to the nearest seed of its own connected component.

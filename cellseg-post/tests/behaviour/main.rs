@@ -1,6 +1,7 @@
 //! What users rely on: touching objects come apart, bad input is a clear error, real volumes score well.
 
 mod bad_input;
+mod clesperanto;
 mod crf;
 mod instances;
 mod masks;
