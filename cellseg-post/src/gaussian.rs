@@ -94,18 +94,33 @@ pub fn laplacian_of_gaussian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<
             expected: "a finite number above 0",
         });
     }
+    laplacian(image, sigma, |sigma| 1.0 / (sigma * sigma))
+}
+
+/// The sum over the axes of `sigma^2` times the second derivative of the volume blurred by a Gaussian of sigma (z, y, x)
+/// in voxels: for a sigma of one physical length, the scale-normalised Laplacian whatever the voxels.
+pub(crate) fn normalised_laplacian(image: ArrayView3<f32>, sigma: [f64; 3]) -> Result<Array3<f32>, Error> {
+    laplacian(image, sigma, |_| 1.0)
+}
+
+/// The sum over the axes of `weight(sigma) sigma^2` times the second derivative.
+fn laplacian(
+    image: ArrayView3<f32>,
+    sigma: [f64; 3],
+    weight: impl Fn(f64) -> f64,
+) -> Result<Array3<f32>, Error> {
     let [z, y, x] = sigma.map(half_kernel);
     let blurs = [z?, y?, x?];
-    let mut laplacian = zeros(Grid::of(&image));
+    let mut sum = zeros(Grid::of(&image));
     for axis in 0..3 {
         let mut kernels = blurs.clone();
-        let square = sigma[axis] * sigma[axis];
+        let (square, factor) = (sigma[axis] * sigma[axis], weight(sigma[axis]));
         for (offset, weight) in kernels[axis].iter_mut().enumerate() {
-            *weight = (f64::from(*weight) * ((offset * offset) as f64 / square - 1.0) / square) as f32;
+            *weight = (f64::from(*weight) * ((offset * offset) as f64 / square - 1.0) * factor) as f32;
         }
-        laplacian += &filtered(image, &kernels, Beyond::Mirror);
+        sum += &filtered(image, &kernels, Beyond::Mirror);
     }
-    Ok(laplacian)
+    Ok(sum)
 }
 
 /// The volume convolved along each axis with a symmetric kernel, given by its centre and one half.

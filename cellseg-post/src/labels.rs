@@ -161,6 +161,9 @@ impl Labels {
     }
 
     /// Keeps the objects whose number of voxels lies in `range`; renumbers them.
+    ///
+    /// On [`crate::components`] with 26 neighbours `filter_voxels(..n)` is CellSeg3D's `clear_large_objects(n)`, which
+    /// there misses objects that its windows of 512 voxels cut, and `filter_voxels(n..)` its removal of small ones.
     pub fn filter_voxels(self, range: impl RangeBounds<u64>) -> Self {
         self.retain(|_, voxels| range.contains(&voxels))
     }

@@ -10,8 +10,8 @@
 //! | foreground | [`otsu`], [`robust_otsu`], [`multi_otsu`], [`li`], [`triangle`], [`percentiles`], [`histogram`], [`mask_above`], [`mask_above_local`], [`hysteresis`] |
 //! | morphology | [`fill_holes`], [`dilate`], [`erode`], [`open`], [`close`]; with any [`Element`] [`grey_dilate`], [`grey_erode`], [`grey_open`], [`grey_close`], [`white_top_hat`], [`black_top_hat`]; [`reconstruct_by_dilation`], [`reconstruct_by_erosion`] |
 //! | refinement | [`dense_crf`], [`dense_crf_foreground`] |
-//! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`typical_diameter`] |
-//! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`split_touching`], [`voronoi_otsu`], [`voronoi_otsu_as_clesperanto`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`] |
+//! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`blob_seeds`], [`typical_diameter`] |
+//! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`WatershedHierarchy`], [`split_touching`], [`voronoi_otsu`], [`voronoi_otsu_as_clesperanto`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`], [`remove_artifacts`] |
 //! | out of core | [`components_in_blocks`], [`instances_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
 //! | distances | [`distance_transform`], [`distance_transform_of_ids`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
 //! | measurements | [`regions`], [`surface_areas`], [`contacts`], [`region_table`], [`cellseg3d_table`] |
@@ -81,8 +81,9 @@ pub use error::Error;
 pub use gaussian::{TRUNCATE, difference_of_gaussians, gaussian, laplacian_of_gaussian};
 pub use grid::Connectivity;
 pub use instances::{
-    Bond, InstanceOptions, Method, Offset, VoronoiOtsu, WatershedSeeds, instances, merge_weak_borders,
-    mutex_watershed, split_touching, typical_diameter, voronoi_otsu, voronoi_otsu_as_clesperanto,
+    Bond, InstanceOptions, Measure, Method, Oddity, Offset, Removed, VoronoiOtsu, WatershedSeeds, instances,
+    merge_weak_borders, mutex_watershed, remove_artifacts, split_touching, typical_diameter, voronoi_otsu,
+    voronoi_otsu_as_clesperanto,
 };
 pub use labels::{Labels, Relabelled, relabel_sequential};
 pub use median::median;
@@ -98,11 +99,14 @@ pub use scores::{
     AdaptedRand, Counted, Criterion, MatchedPair, Matching, Overlap, Overlaps, SurfaceDistances, TrueOutcome,
     VariationOfInformation, bootstrap_interval, dice, foreground_iou, match_centroids, match_slices,
 };
-pub use seeds::{MaximaRule, Peak, keep_apart, local_maxima, persistent_peaks, seed_volume, threshold_seeds};
+pub use seeds::{
+    MaximaRule, Peak, blob_response, blob_seeds, keep_apart, local_maxima, persistent_peaks, seed_volume,
+    threshold_seeds,
+};
 pub use spacing::Spacing;
 pub use threshold::{
     Histogram, OtsuRule, Threshold, histogram, hysteresis, li, mask_above, mask_above_local, multi_otsu,
     otsu, percentiles, robust_otsu, triangle,
 };
 pub use voronoi::voronoi;
-pub use watershed::{Flood, SeedTies, watershed, watershed_with};
+pub use watershed::{Flood, Merge, Saliency, SeedTies, WatershedHierarchy, watershed, watershed_with};

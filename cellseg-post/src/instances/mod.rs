@@ -1,5 +1,6 @@
 //! From a probability map to instances in one call.
 
+mod artifacts;
 mod clesperanto;
 mod merge;
 mod mutex;
@@ -10,6 +11,7 @@ mod voronoi_otsu;
 use ndarray::{Array3, ArrayView3};
 use serde::{Deserialize, Serialize};
 
+pub use artifacts::{Measure, Oddity, Removed, remove_artifacts};
 pub use clesperanto::voronoi_otsu_as_clesperanto;
 pub use merge::merge_weak_borders;
 pub use mutex::{Bond, Offset, mutex_watershed};

@@ -1,11 +1,13 @@
 //! Where objects begin: local maxima, peaks that stand out, and cores above a threshold.
 
+mod blobs;
 mod by_height;
 mod local_maxima;
 mod peaks;
 
 use ndarray::ArrayView3;
 
+pub use blobs::{blob_response, blob_seeds};
 pub use local_maxima::{MaximaRule, local_maxima};
 pub use peaks::{Peak, keep_apart, persistent_peaks, seed_volume};
 

@@ -10,10 +10,13 @@
 
 mod basin;
 mod front;
+mod hierarchy;
 mod skimage;
 
 use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
+
+pub use hierarchy::{Merge, Saliency, WatershedHierarchy};
 
 use crate::bodies::{BodyRun, BodyRuns};
 use crate::components::Bodies;

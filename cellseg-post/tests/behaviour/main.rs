@@ -1,5 +1,6 @@
 //! What users rely on: touching objects come apart, bad input is a clear error, real volumes score well.
 
+mod artifacts;
 mod bad_input;
 mod clesperanto;
 mod crf;

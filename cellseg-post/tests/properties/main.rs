@@ -2,6 +2,7 @@
 
 mod blocks;
 mod distances;
+mod hierarchy;
 mod labels;
 mod measurements;
 mod morphology;
