@@ -2,9 +2,11 @@
 //
 // An implicit matrix product: rows are the output voxels of one phase (see links.cuh), columns the output channels, and
 // the depth runs over taps and input channels. A block of 4 warps makes TILE_M x TILE_N sums, WARP_M x WARP_N a warp; the
-// depth passes through shared memory in slices of 64 bytes, four stages of cp.async deep. A thread copies the same 16
-// bytes of the depth for TILE_M / 32 voxels, so it follows one tap and channel; of a voxel it keeps the place of its first
-// tap and which taps exist. The sums leave through shared memory, in 16-byte stores, after bias and activation.
+// depth passes through shared memory in steps of 64 bytes, four stages of cp.async deep. A thread copies the same 16 bytes
+// of the depth for TILE_M / 32 voxels, so it follows one tap and channel; of a voxel it keeps the place of its first tap
+// and which taps exist. The depth runs over all taps of 128 bytes of channels, then of the next, and voxels are copied
+// through the first-level cache: what taps have in common is there. The sums leave through shared memory, in 16-byte
+// stores, after bias and activation.
 //
 // Tile 256x64 (128x128): 128 threads, 2 blocks a multiprocessor, 85 KiB (70 KiB) of shared memory for 16-bit values; a
 // slice of 32 takes 20 KiB (16 KiB) from L2 for 1.05 MFLOP: 51 (64) FLOP a byte, and 4 KiB of fragments a warp for 32
@@ -20,6 +22,10 @@ constexpr i32 THREADS = 128, STAGES = 4;
 constexpr i32 TILE_M = THREADS / 32 / WARPS_N * WARP_M, TILE_N = WARPS_N * WARP_N;
 /// Lanes that share a chunk of the depth, and voxels that each of them copies.
 constexpr i32 LANES = THREADS / 4, VOXELS = TILE_M / LANES;
+/// Channels whose taps are gone through together: those of 128 bytes.
+constexpr i32 SLICE = 2 * DEPTH<REAL>;
+/// No voxel has this tap.
+constexpr u32 NONE = 1u << 31;
 
 typedef Along<REAL> Voxels;
 #if TRANSPOSED
@@ -94,21 +100,23 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
         mask[i] = exists ? reachable_mask(from[0], from[1], from[2], extents, taps) : 0;
     }
 
-    // What this thread copies next: its channel and tap, and what follows from the tap.
-    i32 channel = chunk * CHUNK<REAL>, z = 0, y = 0, x_tap = 0;
+    // What this thread copies next: its slice of channels, its channel within it, its tap, and what follows from the tap.
+    i32 slice = 0, width = min(channels, SLICE), channel = chunk * CHUNK<REAL>, z = 0, y = 0, x_tap = 0;
     u32 need = 0, reach = 0;
     i64 tap_weights = 0;
-    bool more = taps[0] > 0 && taps[1] > 0 && taps[2] > 0;
+    bool more = taps[0] > 0 && taps[1] > 0 && taps[2] > 0 && channels > 0;
     auto follow = [&] {
-        while (more && channel >= channels) {
-            channel -= channels;
-            if (++x_tap == taps[2]) {
-                x_tap = 0;
-                if (++y == taps[1]) {
-                    y = 0;
-                    more = ++z < taps[0];
-                }
-            }
+        while (more && channel >= width) {
+            channel -= width;
+            if (++x_tap < taps[2]) continue;
+            x_tap = 0;
+            if (++y < taps[1]) continue;
+            y = 0;
+            if (++z < taps[0]) continue;
+            z = 0;
+            slice += SLICE;
+            width = min(channels - slice, SLICE);
+            more = width > 0;
         }
         need = needed(z, y, x_tap);
         reach = (u32(z) * extents[1] + y) * extents[2] + x_tap;
@@ -119,34 +127,47 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
     };
     follow();
 
+    // The weights that this thread copies of its chunk: where they lie from the chunk's first on, negative for none, and
+    // where they go.
+    constexpr i32 WEIGHTS = TRANSPOSED ? TILE_N : CHUNK<REAL> * (TILE_N / CHUNK<REAL>), ITEMS = (WEIGHTS + LANES - 1) / LANES;
+    i32 weight_from[ITEMS], weight_to[ITEMS];
+#pragma unroll
+    for (i32 i = 0; i < ITEMS; i++) {
+        i32 item = member + LANES * i;
+#if TRANSPOSED
+        i32 n = n0 + item;
+        weight_from[i] = item < WEIGHTS && n < p.output_channels ? n * channels : -1;
+        weight_to[i] = Weights::offset(item, chunk);
+#else
+        constexpr i32 ROW = TILE_N / CHUNK<REAL>;
+        i32 k = item / ROW, n = n0 + item % ROW * CHUNK<REAL>;
+        weight_from[i] = n < p.output_channels ? k * p.output_channels + n : -1;
+        weight_to[i] = Weights::offset(chunk * CHUNK<REAL> + k, item % ROW);
+#endif
+    }
+    const i32 voxel_to = Voxels::offset(member, chunk);
+    const u32 voxel_bytes = channels * u32(sizeof(REAL));
+
     auto copy = [&](i32 stage) {
         u8* voxels = smem + stage * STAGE_BYTES;
         u8* weights = voxels + VOXEL_BYTES;
+        // As numbers, because they may point outside where nothing is read.
+        const u64 from = u64(x + slice + channel);
+        const u32 wanted = more ? need : NONE;
 #pragma unroll
         for (i32 i = 0; i < VOXELS; i++) {
-            bool inside = more && (mask[i] & need) == need;
-            u32 voxel = inside ? origin[i] + reach : 0;
-            cp_async16(voxels + Voxels::offset(member + LANES * i, chunk), x + i64(voxel) * channels + channel, inside);
+            const void* voxel = reinterpret_cast<const void*>(from + u64(origin[i] + reach) * voxel_bytes);
+            // Lanes are a multiple of 8, so the swizzle is the same for all voxels of a thread.
+            cp_async16_cached(voxels + voxel_to + i * Voxels::bytes(LANES), voxel, (mask[i] & wanted) == wanted);
         }
-#if TRANSPOSED
+        const REAL* of_chunk = w + tap_weights + i64(slice + channel) * (TRANSPOSED ? 1 : p.output_channels);
 #pragma unroll
-        for (i32 n = member; n < TILE_N; n += LANES) {
-            bool inside = more && n0 + n < p.output_channels;
-            i64 from = inside ? tap_weights + i64(n0 + n) * channels + channel : 0;
-            cp_async16(weights + Weights::offset(n, chunk), w + from, inside);
+        for (i32 i = 0; i < ITEMS; i++) {
+            if (WEIGHTS % LANES != 0 && member + LANES * i >= WEIGHTS) break;
+            cp_async16(weights + weight_to[i], of_chunk + weight_from[i], more && weight_from[i] >= 0);
         }
-#else
-        constexpr i32 ROW = TILE_N / CHUNK<REAL>;
-#pragma unroll
-        for (i32 i = member; i < CHUNK<REAL> * ROW; i += LANES) {
-            i32 k = i / ROW, n = n0 + i % ROW * CHUNK<REAL>;
-            bool inside = more && n < p.output_channels;
-            i64 from = inside ? tap_weights + i64(channel + k) * p.output_channels + n : 0;
-            cp_async16(weights + Weights::offset(chunk * CHUNK<REAL> + k, i % ROW), w + from, inside);
-        }
-#endif
         channel += DEPTH<REAL>;
-        if (channel >= channels) follow();
+        if (channel >= width) follow();
     };
 
     const i32 depth = taps[0] * taps[1] * taps[2] * channels, steps = (depth + DEPTH<REAL> - 1) / DEPTH<REAL>;
@@ -157,6 +178,8 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
     constexpr i32 M = WARP_M / 16, N = WARP_N / 8;
     f32 sums[M][N][4] = {};
     const i32 warp_m = warp / WARPS_N * WARP_M, warp_n = warp % WARPS_N * WARP_N;
+    const Fragments<REAL, Voxels, false> left(warp_m);
+    const Fragments<REAL, Weights, true> right(warp_n);
     for (i32 step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();
@@ -164,7 +187,7 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
         if (step + STAGES - 1 < steps) copy((step + STAGES - 1) % STAGES);
         cp_async_commit();
         const u8* voxels = smem + step % STAGES * STAGE_BYTES;
-        add_product<REAL, Voxels, Weights>(sums, voxels, warp_m, voxels + VOXEL_BYTES, warp_n);
+        add_product(sums, voxels, left, voxels + VOXEL_BYTES, right);
     }
     cp_async_wait<0>();
     __syncthreads();

@@ -79,26 +79,41 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_weight_gradient(f32* parts, const REAL* x, c
     // No voxel has the last bit.
     const u32 need = m < rows ? needed(tap_z, tap_y, tap_x) : 1u << 31;
 
+    const i32 fine_to = Fine::offset(thread / ROW, chunk);
+    const u32 fine_bytes = p.fine_channels * u32(sizeof(REAL));
+
+    // Those of a row of g.
+    constexpr i32 COARSE_ROW = TILE_N / CHUNK<REAL>, COARSE = DEPTH<REAL> * COARSE_ROW, ITEMS = (COARSE + THREADS - 1) / THREADS;
+    i32 coarse_voxel[ITEMS], coarse_to[ITEMS];
+    const REAL* coarse_from[ITEMS];
+#pragma unroll
+    for (i32 i = 0; i < ITEMS; i++) {
+        i32 item = thread + THREADS * i, k = item / COARSE_ROW, n = n0 + item % COARSE_ROW * CHUNK<REAL>;
+        coarse_from[i] = g + i64(first + k) * p.coarse_channels + n;
+        coarse_to[i] = Coarse::offset(k, item % COARSE_ROW);
+        // Of a column that is not there, behind the last.
+        coarse_voxel[i] = n < p.coarse_channels ? k : p.part;
+    }
+
     auto copy = [&](i32 step) {
         u8* fine = smem + step % STAGES * STAGE_BYTES;
         u8* coarse = fine + FINE_BYTES;
-        const Reach* of_slice = reach[step * DEPTH<REAL> / THREADS & 1] + step * DEPTH<REAL> % THREADS;
+        const Reach* of_slice = reach[step * DEPTH<REAL> / THREADS & 1] + step * DEPTH<REAL> % THREADS + thread / ROW;
+        // As numbers, because they may point outside where nothing is read.
+        const u64 from = u64(x + channel);
 #pragma unroll
         for (i32 i = 0; i < VOXELS; i++) {
-            i32 k = thread / ROW + i * (THREADS / ROW);
-            Reach at = of_slice[k];
-            bool inside = (at.mask & need) == need;
-            u32 voxel = inside ? at.origin + ahead : 0;
-            cp_async16(fine + Fine::offset(k, chunk), x + i64(voxel) * p.fine_channels + (inside ? channel : 0), inside);
+            Reach at = of_slice[i * (THREADS / ROW)];
+            const void* voxel = reinterpret_cast<const void*>(from + u64(at.origin + ahead) * fine_bytes);
+            // Through the cache, where the next taps find it.
+            cp_async16_cached(fine + fine_to + i * (THREADS / ROW) * Fine::PITCH, voxel, (at.mask & need) == need);
         }
-        constexpr i32 COARSE_ROW = TILE_N / CHUNK<REAL>;
+        const i32 done = step * DEPTH<REAL>;
 #pragma unroll
-        for (i32 i = thread; i < DEPTH<REAL> * COARSE_ROW; i += THREADS) {
-            i32 k = i / COARSE_ROW, n = n0 + i % COARSE_ROW * CHUNK<REAL>;
-            u32 voxel = first + step * DEPTH<REAL> + k;
-            bool inside = voxel < end && n < p.coarse_channels;
-            const REAL* from = inside ? g + i64(voxel) * p.coarse_channels + n : g;
-            cp_async16(coarse + Coarse::offset(k, i % COARSE_ROW), from, inside);
+        for (i32 i = 0; i < ITEMS; i++) {
+            if (COARSE % THREADS != 0 && thread + THREADS * i >= COARSE) break;
+            const REAL* voxel = coarse_from[i] + i64(done) * p.coarse_channels;
+            cp_async16(coarse + coarse_to[i], voxel, done + coarse_voxel[i] < i32(end - first));
         }
     };
 
@@ -114,6 +129,8 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_weight_gradient(f32* parts, const REAL* x, c
     constexpr i32 M = WARP_M / 16, N = WARP_N / 8;
     f32 sums[M][N][4] = {};
     const i32 warp_m = warp / WARPS_N * WARP_M, warp_n = warp % WARPS_N * WARP_N;
+    const Fragments<REAL, Fine, false> left(warp_m);
+    const Fragments<REAL, Coarse, true> right(warp_n);
     for (i32 step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();
@@ -124,7 +141,7 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_weight_gradient(f32* parts, const REAL* x, c
         // a copy behind the next barrier.
         if (step % STEPS == 0) look_up(step / STEPS + 1);
         const u8* fine = smem + step % STAGES * STAGE_BYTES;
-        add_product<REAL, Fine, Coarse>(sums, fine, warp_m, fine + FINE_BYTES, warp_n);
+        add_product(sums, fine, left, fine + FINE_BYTES, right);
     }
     cp_async_wait<0>();
 

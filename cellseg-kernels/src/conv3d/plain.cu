@@ -76,7 +76,7 @@ DEVICE inline void multiply(f32 (&sums)[THREAD_M][THREAD_N], i32 steps, Prepare 
     typedef Operand<TILE_M> Rows;
     typedef Operand<TILE_N> Columns;
     __shared__ __align__(16) f32 rows[SLICE * Rows::PITCH], columns[SLICE * Columns::PITCH];
-    f32 of_rows[Rows::ITEMS], of_columns[Columns::ITEMS];
+    f32 of_rows[Rows::ITEMS] = {}, of_columns[Columns::ITEMS] = {};
     auto fetch = [&](i32 step) {
         Rows::each<LEFT_ALONG>([&](i32 item, i32 k, i32 m) { of_rows[item] = left(step, k, m); });
         Columns::each<RIGHT_ALONG>([&](i32 item, i32 k, i32 n) { of_columns[item] = right(step, k, n); });

@@ -2,7 +2,7 @@
 
 use cellseg_core::{
     DType, Device,
-    testing::{check_parity, noise},
+    testing::{check_parity, noise, wide},
 };
 use cellseg_kernels::{
     conv3d::{
@@ -18,7 +18,7 @@ use libtest_mimic::Trial;
 ///
 /// Sums are in f32 on both sides, so with 16-bit numbers a result differs where its sum lies between two of them, by one
 /// unit in the last place at most. The tensor cores round f32 operands to 11 bits: half of 2^-10 each.
-pub fn tolerance(dtype: DType, precision: Precision) -> f64 {
+pub(crate) fn tolerance(dtype: DType, precision: Precision) -> f64 {
     match (dtype, precision) {
         (DType::BF16, _) => 8e-3,
         (DType::F16, _) => 1e-3,
@@ -28,7 +28,7 @@ pub fn tolerance(dtype: DType, precision: Precision) -> f64 {
 }
 
 /// The types and precisions that differ in how they are computed.
-pub const NUMBERS: [(DType, Precision); 4] = [
+pub(crate) const NUMBERS: [(DType, Precision); 4] = [
     (DType::F32, Precision::Strict),
     (DType::F32, Precision::Fast),
     (DType::F16, Precision::Fast),
@@ -39,7 +39,7 @@ pub const NUMBERS: [(DType, Precision); 4] = [
 const ACTIVATIONS: [Activation; 4] =
     [Activation::None, Activation::Sigmoid, Activation::Elu(1.0), Activation::Gelu];
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let all = CASES.iter().chain(MATRIX_CASES).chain(WIDE_CASES).enumerate();
     let mut trials: Vec<Trial> = all
         .flat_map(|(i, case)| NUMBERS.map(|(dtype, precision)| trial(device, case, i, dtype, precision)))
@@ -80,8 +80,7 @@ fn check(
     // Sums of about one, where the activations bend.
     let terms = (case.kernel.iter().product::<usize>() * case.input_channels) as f64;
     let scaled = |dims: &[usize], seed, scale: f64| {
-        let values: Vec<f64> =
-            noise(dims, seed).to_vec::<f64>().expect("numbers").iter().map(|v| v * scale).collect();
+        let values: Vec<f64> = wide(&noise(dims, seed)).iter().map(|v| v * scale).collect();
         cellseg_core::Tensor::from_slice(&values, dims).and_then(|t| t.cast(dtype)).expect("a test's shape")
     };
     let mut inputs = vec![scaled(&case.x(), 1, 1.0), scaled(&case.w(), 2, terms.sqrt().recip())];

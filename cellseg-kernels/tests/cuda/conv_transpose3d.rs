@@ -15,7 +15,7 @@ use cellseg_kernels::{
 };
 use libtest_mimic::Trial;
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let all = CASES.iter().chain(MATRIX_CASES).enumerate();
     all.flat_map(|(i, case)| NUMBERS.map(|(dtype, precision)| trial(device, case, i, dtype, precision)))
         .collect()

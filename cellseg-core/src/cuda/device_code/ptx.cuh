@@ -32,6 +32,17 @@ DEVICE inline void cp_async16(void* shared, const void* global, bool valid) {
 #endif
 }
 
+/// As `cp_async16`, through the first-level cache: for what other threads of the multiprocessor soon copy again.
+DEVICE inline void cp_async16_cached(void* shared, const void* global, bool valid) {
+#if !defined(CELLSEG_EMULATED) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
+                 "r"(valid ? 16 : 0)
+                 : "memory");
+#else
+    cp_async16(shared, global, valid);
+#endif
+}
+
 /// As `cp_async16`, of 4 bytes aligned to 4.
 DEVICE inline void cp_async4(void* shared, const void* global, bool valid) {
 #ifdef CELLSEG_EMULATED

@@ -50,11 +50,13 @@ struct Demand<'a> {
 impl Demand<'_> {
     fn algorithm(&self, device: &Cuda) -> Algorithm {
         // The kernels copy 16 bytes of channels at a time, keep the taps that reach a voxel in one register, and count
-        // voxels in 31 bits, to the end of the last tile.
+        // voxels, to the end of the last tile, and weights of a tap in 31 bits.
         let chunk = 16 / self.dtype.size();
         let whole = self.channels.iter().all(|&c| c > 0 && c.is_multiple_of(chunk));
         let masked = self.axes.iter().all(|a| a.kernel <= MASKED_TAPS);
-        let counted = self.voxels.iter().all(|&n| n < i32::MAX as usize - 512);
+        let small = |n: usize| n < i32::MAX as usize - 512;
+        let [a, b] = self.channels;
+        let counted = self.voxels.into_iter().all(small) && small(a.saturating_mul(b));
         let exact = self.dtype == DType::F32 && self.precision == Precision::Strict;
         if device.capability() >= (8, 0) && whole && masked && counted && !exact {
             Algorithm::Matrix
