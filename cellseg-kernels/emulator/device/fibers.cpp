@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define CELLSEG_WITH_ASAN 1
 #endif
@@ -124,7 +125,13 @@ void begin() {
 
 void prepare_fibers(unsigned count, void (*entry)()) {
     entry_of_all = entry;
-    for (unsigned i = 0; i < count; i++) prepare(i, begin);
+    for (unsigned i = 0; i < count; i++) {
+#ifdef CELLSEG_WITH_ASAN
+        // What a thread that never ended left marked.
+        ASAN_UNPOISON_MEMORY_REGION(stacks() + STACK * i + GUARD, STACK - GUARD);
+#endif
+        prepare(i, begin);
+    }
 }
 
 void switch_from_host(unsigned to) {

@@ -315,7 +315,7 @@ bool launch(const Kernel& which, dim3 grid, dim3 size, size_t shared, void** arg
     dynamic_bytes = shared;
 #ifdef __SANITIZE_ADDRESS__
     ASAN_UNPOISON_MEMORY_REGION(dynamic, sizeof dynamic);
-    ASAN_POISON_MEMORY_REGION(dynamic + (shared + 7) / 8 * 8, sizeof dynamic - (shared + 7) / 8 * 8);
+    ASAN_POISON_MEMORY_REGION(dynamic + shared, sizeof dynamic - shared);
 #else
     std::memset(dynamic + shared, 0xff, BEYOND);
 #endif

@@ -20,6 +20,9 @@ pub(crate) enum Error {
     #[error("{0} was not compiled:\n{1}")]
     Compile(String, String),
 
+    #[error("the emulated device needs Linux: it takes the place of libcuda.so.1 by LD_LIBRARY_PATH")]
+    System,
+
     #[error("the command {0} could not be started: {1}")]
     Command(String, io::Error),
 }

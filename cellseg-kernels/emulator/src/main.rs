@@ -69,6 +69,9 @@ fn run(options: &Options) -> error::Result<ExitCode> {
         println!("{}", sources::listing(&sources::find(&root)?));
         return Ok(ExitCode::SUCCESS);
     }
+    if !cfg!(target_os = "linux") {
+        return Err(error::Error::System);
+    }
     let directory = target_directory(&root).join("emulator");
     let build = libraries::Build {
         root: &root,
