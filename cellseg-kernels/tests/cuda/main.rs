@@ -18,6 +18,7 @@ mod reduce;
 mod resample;
 mod soft_ncuts;
 mod softmax;
+mod window_attention;
 
 use cellseg_core::Device;
 use libtest_mimic::{Arguments, Trial};
@@ -39,6 +40,7 @@ fn trials(device: &Device) -> Vec<Trial> {
         resample::trials(device),
         soft_ncuts::trials(device),
         softmax::trials(device),
+        window_attention::trials(device),
     ];
     all.into_iter().flatten().collect()
 }
