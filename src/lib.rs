@@ -20,4 +20,4 @@ pub use evaluation::{Evaluation, IOU_THRESHOLDS, Score};
 pub use networks::{read_checkpoint, read_network, write_checkpoint, write_network};
 pub use segmenter::{Segmentation, Segmenter};
 pub use statistics::{measure, measure_like_cellseg3d, write_table};
-pub use training::{Validation, resume, train};
+pub use training::{Validation, resume, resume_on, train, train_on};

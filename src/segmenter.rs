@@ -1,6 +1,7 @@
 //! From a volume to labelled cells in one call.
 
 use crate::{Result, measure, read_network, write_table};
+use cellseg_core::{Device, DeviceChoice};
 use cellseg_io::{
     Overwrite, Volume,
     preview::{PreviewOptions, preview, write_png},
@@ -16,7 +17,7 @@ use std::path::Path;
 /// A trained network with all settings of the way from a raw volume to labelled cells.
 #[derive(Debug, Clone)]
 pub struct Segmenter {
-    /// The network; only its encoder is used.
+    /// The network, which computes where its weights lie; only its encoder is used.
     pub network: WNet3d,
     /// How the network's inputs are normalised and its windows laid: as in its training.
     pub inference: Inference,
@@ -36,16 +37,33 @@ pub struct Segmentation {
 }
 
 impl Segmenter {
-    /// A segmenter with a network from a weight file, used as the file says, and default instance settings.
+    /// A segmenter with a network from a weight file, used as the file says, and default instance settings. It computes on
+    /// the device that `CELLSEG_DEVICE` names, or the fastest where that is not set; see [`Segmenter::on`].
     ///
     /// # Errors
-    /// Those of [`read_network`].
+    /// Those of [`read_network`], and [`cellseg_core::Error::Device`] for a device that is not there.
     pub fn open(weights: impl AsRef<Path>) -> Result<Self> {
-        let (network, inference) = read_network(weights)?;
-        Ok(Self::new(network, inference))
+        Self::open_on(&DeviceChoice::from_env()?.open()?, weights)
     }
 
-    /// A segmenter with this network and default instance settings.
+    /// [`Segmenter::open`] on a device of one's choice.
+    ///
+    /// # Errors
+    /// Those of [`read_network`], and memory of the device.
+    pub fn open_on(device: &Device, weights: impl AsRef<Path>) -> Result<Self> {
+        let (network, inference) = read_network(weights)?;
+        Self::new(network, inference).on(device)
+    }
+
+    /// The same segmenter on another device.
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn on(self, device: &Device) -> Result<Self> {
+        Ok(Segmenter { network: self.network.to(device)?, ..self })
+    }
+
+    /// A segmenter with this network, where it lies, and default instance settings.
     pub fn new(network: WNet3d, inference: Inference) -> Self {
         Segmenter { network, inference, instances: InstanceOptions::default() }
     }

@@ -282,6 +282,83 @@ fn training_that_is_killed_or_interrupted_goes_on_to_the_same_bits() {
     }
 }
 
+#[test]
+fn half_precision_is_a_setting_that_checkpoints_keep_and_options_choose() {
+    let bench = Bench::new();
+    bench.synthetic();
+    bench.fast_settings(2);
+    let trained = json(
+        &bench.succeed("train v.tif -o h.safetensors --config fast.toml --compute f16 --device cpu --json"),
+    );
+    assert_eq!(trained["device"], "the CPU");
+    let settings = fs::read_to_string(bench.path("h.run.toml")).expect("the settings in effect");
+    assert!(settings.contains("compute = \"f16\""), "{settings}");
+    bench.succeed("train v.tif -o again.safetensors --config h.run.toml --device cpu");
+    let weights = |name: &str| fs::read(bench.path(name)).expect("weights");
+    assert_eq!(weights("again.safetensors"), weights("h.safetensors"));
+    bench.succeed("train v.tif -o single.safetensors --config fast.toml --device cpu");
+    assert_ne!(weights("single.safetensors"), weights("h.safetensors"));
+    assert_eq!(
+        bench
+            .run("train v.tif -o x.safetensors --resume h.checkpoint.safetensors --compute f32")
+            .status
+            .code(),
+        Some(2)
+    );
+
+    let map = |name: &str, options: &str| -> ndarray::Array4<f32> {
+        bench.succeed(&format!(
+            "predict v.tif --model wnet3d -w h.safetensors -o {name}.npy --device cpu {options}"
+        ));
+        ndarray_npy::read_npy(bench.path(&format!("{name}.npy"))).expect("an array")
+    };
+    let (single, half) = (map("single", ""), map("half", "--compute bf16"));
+    let most = (&single - &half).iter().fold(0f32, |m, d| m.max(d.abs()));
+    assert!(most > 0.0 && most < 0.1, "{most}");
+    let found =
+        json(&bench.succeed("segment v.tif -w h.safetensors -o l.tif --compute bf16 --device cpu --json"));
+    assert_eq!(found["device"], "the CPU");
+    let settings = fs::read_to_string(bench.path("l.run.toml")).expect("the settings in effect");
+    assert!(settings.contains("compute = \"bf16\""), "{settings}");
+}
+
+#[test]
+fn devices_are_chosen_by_name_and_a_wrong_or_missing_one_is_told() {
+    let bench = Bench::new();
+    bench.synthetic();
+    bench.fast_settings(1);
+    let train = "train v.tif -o w.safetensors --config fast.toml";
+    let wrong = bench.run(&format!("{train} --device gpu"));
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("expected auto, cpu, cuda, or cuda:N"), "{}", text(&wrong.stderr));
+    let named = |name: &str| {
+        let output = bench.command(train).env("CELLSEG_DEVICE", name).output().expect("the program starts");
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, told) = named("gpu");
+    assert_eq!(code, Some(1));
+    assert!(told.contains("CELLSEG_DEVICE") && told.contains("`gpu`"), "{told}");
+    // More GPUs than any machine has.
+    let (code, told) = named("cuda:4096");
+    assert_eq!(code, Some(1));
+    assert!(told.contains("CUDA") && !told.contains("panicked"), "{told}");
+    assert!(!bench.path("w.safetensors").exists() && !bench.path("w.run.toml").exists());
+
+    let machine = json(&text(
+        &bench
+            .command("info --json")
+            .env("CELLSEG_DEVICE", "cpu")
+            .output()
+            .expect("the program starts")
+            .stdout,
+    ));
+    assert_eq!((&machine["device"], &machine["choice"]), (&"the CPU".into(), &"cpu".into()));
+    let gpus = machine["gpus"].as_array().expect("a list").len();
+    assert!(gpus > 0 || machine["missing"].as_str().is_some_and(|why| why.contains("CUDA")), "{machine}");
+    let told = bench.succeed("info");
+    assert!(told.contains("networks run on") && told.contains("threads"), "{told}");
+}
+
 fn wait_for(path: &Path) {
     let start = Instant::now();
     while !path.exists() {

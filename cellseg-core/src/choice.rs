@@ -1,6 +1,6 @@
 //! Which device is asked for, by name.
 
-use crate::{Device, Error, Result};
+use crate::{Device, Error, Result, cuda::Cuda};
 use std::{fmt, str::FromStr};
 
 /// The environment variable that names the device where nothing else does.
@@ -48,7 +48,12 @@ impl DeviceChoice {
         match self {
             DeviceChoice::Auto => Ok(Device::best()),
             DeviceChoice::Cpu => Ok(Device::Cpu),
-            DeviceChoice::Cuda(ordinal) => Device::cuda(ordinal),
+            DeviceChoice::Cuda(ordinal) => {
+                let gpu = Cuda::probe(ordinal)?;
+                // Told now rather than by the first kernel, after all else was read and prepared.
+                gpu.can_compile()?;
+                Ok(Device::Cuda(gpu))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
-//! `cellseg info`: what a volume or weight file holds.
+//! `cellseg info`: what a volume or weight file holds, and without a file what this program computes on.
 
-use super::{Common, Outcome, Result};
+use super::{Common, Outcome, Result, machine::Machine};
 use cellseg::io::{VolumeInfo, Weights, inspect, read_volume};
 use serde::Serialize;
 use std::{
@@ -10,8 +10,8 @@ use std::{
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// A volume (TIFF or NPY) or weights (safetensors or .pth)
-    file: PathBuf,
+    /// A volume (TIFF or NPY) or weights (safetensors or .pth); without it, the devices of this machine are told
+    file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -19,6 +19,7 @@ pub(super) struct Args {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Report {
+    Machine(Machine),
     Volume {
         format: String,
         dtype: &'static str,
@@ -41,17 +42,24 @@ enum Report {
 }
 
 pub(super) fn run(args: Args) -> Result<Outcome> {
-    // What cannot be a volume may be weights; if it is neither, the reason why it is no volume is what helps.
-    let report = match inspect(&args.file) {
-        Ok(header) => volume(&args.file, header)?,
-        Err(no_volume) => match Weights::open(&args.file) {
-            Ok(w) => weights(w),
-            Err(no_weights) if names_weights(&args.file) => return Err(no_weights.into()),
-            Err(_) => return Err(no_volume.into()),
-        },
+    let report = match &args.file {
+        None => Report::Machine(Machine::here()?),
+        Some(file) => of_file(file)?,
     };
     args.common.report(&report, |out| print(&report, out))?;
     Ok(Outcome::Done)
+}
+
+/// What cannot be a volume may be weights; if it is neither, the reason why it is no volume is what helps.
+fn of_file(file: &Path) -> Result<Report> {
+    match inspect(file) {
+        Ok(header) => volume(file, header),
+        Err(no_volume) => match Weights::open(file) {
+            Ok(w) => Ok(weights(w)),
+            Err(no_weights) if names_weights(file) => Err(no_weights.into()),
+            Err(_) => Err(no_volume.into()),
+        },
+    }
 }
 
 fn names_weights(path: &Path) -> bool {
@@ -100,6 +108,7 @@ fn weights(file: Weights) -> Report {
 
 fn print(report: &Report, out: &mut dyn std::io::Write) -> std::io::Result<()> {
     match report {
+        Report::Machine(machine) => machine.print(out),
         Report::Volume {
             format,
             dtype,

@@ -1,10 +1,12 @@
 //! The commands, their common options, and what the exit code means.
 
+mod computing;
 mod evaluate;
 mod files;
 mod info;
 mod interrupt;
 mod losses;
+mod machine;
 mod output;
 mod predict;
 mod progress;
@@ -44,7 +46,7 @@ enum Command {
     Stats(stats::Args),
     /// Make a synthetic volume with its true labels
     Synth(synth::Args),
-    /// What a volume or weight file holds
+    /// What a volume or weight file holds; without a file, what this program computes on
     Info(info::Args),
 }
 

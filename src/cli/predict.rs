@@ -1,13 +1,13 @@
 //! `cellseg predict`: the raw output of a network for a volume.
 
-use super::{Common, Outcome, Result, interrupt, progress, segment::Bar};
+use super::{Common, Outcome, Result, computing::Computing, interrupt, progress, segment::Bar};
 use cellseg::{
     Error,
     core::Tensor,
     io::{Volume, read_volume, write_npy},
     models::{
         self, VolumeView,
-        infer::{Inference, Windows, sliding_window},
+        infer::{Inference, Windows, sliding_window_on},
         intensity::Intensity,
         wnet3d::PassMode,
     },
@@ -43,6 +43,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "VOXELS")]
     window: Option<usize>,
     #[command(flatten)]
+    computing: Computing,
+    #[command(flatten)]
     pub(super) common: Common,
 }
 
@@ -55,6 +57,7 @@ enum Model {
 struct Report {
     output: PathBuf,
     shape: [usize; 4],
+    device: String,
 }
 
 pub(super) fn run(args: Args) -> Result<Outcome> {
@@ -66,7 +69,10 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     }
     args.common.refuse_existing([&*args.output])?;
     let Model::Wnet3d = args.model;
+    let device = args.computing.device()?;
     let (network, inference) = read_network(&args.weights)?;
+    let compute = args.computing.compute().unwrap_or(inference.compute);
+    let network = network.to(&device)?.with_compute(compute);
     let volume = read_volume(&args.input)?;
     let volume = if args.normalise { normalised(volume, &inference)? } else { volume };
     let shape = volume.shape();
@@ -80,17 +86,18 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let channels = if args.reconstruction { network.config().out_channels } else { network.config().classes };
     let bar = progress::bar(&args.common, 0, "predicting");
     let view = VolumeView::isotropic(&volume.name, volume.data.view());
-    let maps = sliding_window(&view, channels, &windows, &forward, &mut Bar(&bar));
+    let maps = sliding_window_on(&device, &view, channels, &windows, &forward, &mut Bar(&bar));
     bar.finish_and_clear();
     let maps = match maps {
         Err(models::Error::Cancelled) if interrupt::asked() => return Ok(Outcome::Interrupted),
         other => other?,
     };
     write_npy(&args.output, maps.view(), args.common.overwrite())?;
-    let report = Report { output: args.output, shape: maps.dim().into() };
+    let report = Report { output: args.output, shape: maps.dim().into(), device: format!("{device:?}") };
     args.common.report(&report, |out| {
         let [c, z, y, x] = report.shape;
-        writeln!(out, "{c} channels of {z} x {y} x {x} voxels: {}", report.output.display())
+        let (device, output) = (&report.device, report.output.display());
+        writeln!(out, "{c} channels of {z} x {y} x {x} voxels, on {device}: {output}")
     })?;
     Ok(Outcome::Done)
 }

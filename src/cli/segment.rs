@@ -1,7 +1,9 @@
 //! `cellseg segment`: raw volumes to instance labels, statistics and previews.
 
 use super::{
-    Common, Outcome, Result, files, interrupt, progress,
+    Common, Outcome, Result,
+    computing::Computing,
+    files, interrupt, progress,
     settings::{self, Settings},
 };
 use cellseg::{
@@ -56,6 +58,8 @@ pub(super) struct Args {
     #[arg(long)]
     cellseg3d: bool,
     #[command(flatten)]
+    computing: Computing,
+    #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
     pub(super) common: Common,
@@ -88,6 +92,7 @@ struct Report {
     preview: Option<PathBuf>,
     cells: u32,
     physical_units: bool,
+    device: String,
     seconds: f64,
 }
 
@@ -125,10 +130,11 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         for r in &reports {
             writeln!(
                 out,
-                "{}: {} cells in {:.1} s: {}",
+                "{}: {} cells in {:.1} s on {}: {}",
                 r.input.display(),
                 r.cells,
                 r.seconds,
+                r.device,
                 r.labels.display()
             )?;
         }
@@ -164,12 +170,13 @@ impl Args {
 
     /// The segmenter that settings and options ask for; `config` becomes what is in effect.
     fn segmenter(&self, config: &mut Config) -> Result<Segmenter> {
-        let mut segmenter = Segmenter::open(&self.weights)?;
+        let mut segmenter = Segmenter::open_on(&self.computing.device()?, &self.weights)?;
         let mut inference = config.inference.clone().unwrap_or(segmenter.inference);
         if let Some(window) = self.window {
             inference.windows.window = [window; 3];
         }
         inference.windows.overlap = self.overlap.unwrap_or(inference.windows.overlap);
+        inference.compute = self.computing.compute().unwrap_or(inference.compute);
         if self.cellseg3d {
             inference.compat = Compat::CellSeg3D;
         }
@@ -238,6 +245,7 @@ fn segment(
         preview: outputs.preview,
         cells: found.cells,
         physical_units: volume.spacing.is_some(),
+        device: format!("{:?}", segmenter.network.device()),
         seconds: start.elapsed().as_secs_f64(),
     })
 }

@@ -1,7 +1,9 @@
 //! `cellseg train`: WNet3D on raw volumes, without labels.
 
 use super::{
-    Common, Outcome, Result, files, interrupt,
+    Common, Outcome, Result,
+    computing::Computing,
+    files, interrupt,
     losses::Losses,
     progress,
     settings::{self, Settings},
@@ -13,7 +15,7 @@ use cellseg::{
         train::{Checkpoint, End, Observer, StepReport, TrainConfig, Trained, ValidationReport},
         wnet3d::WNet3dConfig,
     },
-    read_checkpoint, resume, train, write_checkpoint, write_network,
+    read_checkpoint, resume_on, train_on, write_checkpoint, write_network,
 };
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -28,7 +30,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Go on from a checkpoint, with its settings, on the same volumes
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "steps", "batch", "patch", "width", "learning_rate", "seed", "checkpoint_every", "config"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "steps", "batch", "patch", "width", "learning_rate", "seed", "checkpoint_every", "config", "compute"])]
     resume: Option<PathBuf>,
     /// A labelled volume, as IMAGE=LABELS: labels are not learnt from, they tell which step was best. May be repeated
     #[arg(long, value_name = "IMAGE=LABELS", value_parser = image_and_labels)]
@@ -58,6 +60,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "STEPS")]
     checkpoint_every: Option<u64>,
     #[command(flatten)]
+    computing: Computing,
+    #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
     pub(super) common: Common,
@@ -78,6 +82,7 @@ fn image_and_labels(text: &str) -> std::result::Result<(PathBuf, PathBuf), Strin
 struct Report {
     weights: PathBuf,
     checkpoint: PathBuf,
+    device: String,
     end: &'static str,
     steps: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +103,8 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         args.common.refuse_existing([&*checkpoint_path, &*settings_path, &*losses_path])?;
     }
     let config = args.config(resumed.as_ref())?;
+    let device = args.computing.device()?;
+    tracing::info!("training on {device:?}");
 
     let volumes = files::all_volumes(&args.volumes)?;
     let volumes = volumes.iter().map(|p| settings::read(p, &config)).collect::<Result<Vec<_>>>()?;
@@ -115,8 +122,8 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     };
     let mut keeper = Keeper { bar: &bar, checkpoint: checkpoint_path.clone(), losses };
     let trained = match &resumed {
-        Some(checkpoint) => resume(checkpoint, &volumes, &validation, &mut keeper),
-        None => train(&volumes, &validation, &config.train, &mut keeper),
+        Some(checkpoint) => resume_on(&device, checkpoint, &volumes, &validation, &mut keeper),
+        None => train_on(&device, &volumes, &validation, &config.train, &mut keeper),
     };
     bar.finish_and_clear();
     let trained: Trained = trained?;
@@ -129,6 +136,7 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let report = Report {
         weights: args.output,
         checkpoint: checkpoint_path,
+        device: format!("{device:?}"),
         end: if trained.end == End::Finished { "finished" } else { "no improvement" },
         steps: trained.steps,
         best_dice: trained.best_dice.map(|(dice, _)| dice),
@@ -136,7 +144,8 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         seconds: start.elapsed().as_secs_f64(),
     };
     args.common.report(&report, |out| {
-        writeln!(out, "{} after {} steps, {:.0} s", report.end, report.steps, report.seconds)?;
+        let Report { end, steps, seconds, device, .. } = &report;
+        writeln!(out, "{end} after {steps} steps, {seconds:.0} s on {device}")?;
         if let Some((dice, step)) = trained.best_dice {
             writeln!(out, "best Dice {dice:.4} at step {step}")?;
         }
@@ -168,6 +177,7 @@ impl Args {
         t.learning_rate = self.learning_rate.unwrap_or(t.learning_rate);
         t.seed = self.seed.unwrap_or(t.seed);
         t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
+        t.compute = self.computing.compute().unwrap_or(t.compute);
         t.validate()?;
         Ok(config)
     }
