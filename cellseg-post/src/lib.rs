@@ -14,6 +14,7 @@
 //! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`WatershedHierarchy`], [`split_touching`], [`voronoi_otsu`], [`voronoi_otsu_as_clesperanto`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`], [`remove_artifacts`] |
 //! | out of core | [`components_in_blocks`], [`instances_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
 //! | distances | [`distance_transform`], [`distance_transform_of_ids`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
+//! | spacing | [`resample`], [`resample_labels`] |
 //! | measurements | [`regions`], [`surface_areas`], [`contacts`], [`region_table`], [`cellseg3d_table`] |
 //! | scores | [`Overlaps`], [`Matching`], [`match_slices`], [`match_centroids`], [`SurfaceDistances`], [`bootstrap_interval`], [`dice`], [`foreground_iou`] |
 //!
@@ -60,6 +61,7 @@ mod median;
 mod memory;
 mod morphology;
 mod regions;
+mod resample;
 mod runs;
 mod scores;
 mod seeds;
@@ -95,6 +97,7 @@ pub use regions::{
     Cell, Contact, Intensity, Region, Table, cellseg3d_table, contacts, region_table, regions, surface_areas,
     surface_sphericity,
 };
+pub use resample::{resample, resample_labels, resampled_shape};
 pub use scores::{
     AdaptedRand, Counted, Criterion, MatchedPair, Matching, Overlap, Overlaps, SurfaceDistances, TrueOutcome,
     VariationOfInformation, bootstrap_interval, dice, foreground_iou, match_centroids, match_slices,

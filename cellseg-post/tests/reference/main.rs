@@ -4,6 +4,7 @@ mod crf;
 mod filters;
 mod morphology;
 mod objects;
+mod resampled;
 mod scores;
 mod thresholds;
 
