@@ -1,32 +1,32 @@
 // 3D convolution of stride 1 with windows up to 3x3x3 on Hopper, channels last, as a product of matrices on wgmma: rows are
-// 256 output voxels (4x8x8), columns COLUMNS output channels, and the sum runs over taps and input channels, 64 at a time.
+// 256 output voxels (4x8x8), columns TILE_COLUMNS output channels, and the sum runs over taps and input channels, 64 at a time.
 // The data gradient is the same sum with the taps of the weights backwards.
 //
 // Per 64 input channels the copy engine brings the voxels and their border, up to 6x10x10 rows of 128 bytes, once; all taps
 // read them from there: each lane of `ldmatrix` names its own row, so a tap is only an offset, and padding is what the
-// copy engine writes where the tensor ends. Of each tap the COLUMNS x 64 weights (row n: the inputs of output n) come through
+// copy engine writes where the tensor ends. Of each tap the TILE_COLUMNS x 64 weights (row n: the inputs of output n) come through
 // a ring of SLOTS tiles, and wgmma reads them from shared memory.
 //
 // Threads: two groups of four warps compute, 128 rows each, sums in registers; one thread of a third fetches. Blocks take
 // tiles one after the other, so that the next tile's fetches run beside the last one's stores.
-// Shared memory: 2 x 76,800 bytes of voxels, SLOTS x COLUMNS x 128 of weights (65,536 for both widths), barriers; one block a
+// Shared memory: 2 x 76,800 bytes of voxels, SLOTS x TILE_COLUMNS x 128 of weights (65,536 for both widths), barriers; one block a
 // multiprocessor.
-// Intensity, COLUMNS 128, 3x3x3, per tile and 64 inputs: 113 MFLOP for 77 kB of voxels and 442 kB of weights (which all
+// Intensity, TILE_COLUMNS 128, 3x3x3, per tile and 64 inputs: 113 MFLOP for 77 kB of voxels and 442 kB of weights (which all
 // blocks read and the L2 cache holds): 218 FLOP a byte from L2, where a tile of 128x128 fetched per tap has 64.
-// instances: REAL=f16,bf16 COLUMNS=64,128
+// instances: REAL=f16,bf16 TILE_COLUMNS=64,128
 // targets: sm_90a
 // budget: conv3d_hopper_sums registers=168 shared=0
 
 constexpr i32 BOX_D = 4, BOX_H = 8, BOX_W = 8;  // output voxels of a tile: 256 rows
 constexpr i32 DEEP = 64;                       // input channels at a time
 constexpr i32 VOXELS = 6 * 10 * 10 * 128;      // bytes of a box with its border, for windows of 3
-constexpr i32 TILE = COLUMNS * 128;              // bytes of the weights of a tap
-constexpr i32 SLOTS = COLUMNS == 64 ? 8 : 4;
+constexpr i32 TILE = TILE_COLUMNS * 128;              // bytes of the weights of a tap
+constexpr i32 SLOTS = TILE_COLUMNS == 64 ? 8 : 4;
 constexpr i32 WARPS = 8;                       // that compute
 
 struct Geometry {
     i32 n, d, h, w;         // of the output
-    i32 inputs, outputs;    // channels: multiples of 64 and of COLUMNS
+    i32 inputs, outputs;    // channels: multiples of 64 and of TILE_COLUMNS
     i32 kd, kh, kw;         // the window
     i32 pd, ph, pw;         // padding before the first voxel
     i32 backwards;          // whether tap t uses the weights of the last tap but t
@@ -41,7 +41,7 @@ struct Place {
 };
 DEVICE inline Place place_of(i32 tile, const Geometry& g) {
     Place p;
-    p.column = tile % g.columns * COLUMNS;
+    p.column = tile % g.columns * TILE_COLUMNS;
     tile /= g.columns;
     p.w = tile % g.boxes_w * BOX_W;
     tile /= g.boxes_w;
@@ -96,7 +96,7 @@ DEVICE inline void fetch(const TensorMap* x, const TensorMap* weights, const Geo
 }
 
 // sums += the voxels of one tap times its weights. `row` is the row of shared memory that this lane names for each half.
-DEVICE inline void add_tap(f32 (&sums)[2][COLUMNS / 2], const u8* voxels, const i32 (&row)[2], const u8* weights) {
+DEVICE inline void add_tap(f32 (&sums)[2][TILE_COLUMNS / 2], const u8* voxels, const i32 (&row)[2], const u8* weights) {
     const i32 lane = threadIdx.x % 32;
     u32 left[2][DEEP / 16][4];
 #pragma unroll
@@ -111,7 +111,7 @@ DEVICE inline void add_tap(f32 (&sums)[2][COLUMNS / 2], const u8* voxels, const 
     for (i32 k = 0; k < DEEP / 16; k++) {
         const u64 right = matrix_of_rows(weights, 16 * k);
 #pragma unroll
-        for (i32 half = 0; half < 2; half++) wgmma<COLUMNS>(sums[half], left[half][k], right, REAL{});
+        for (i32 half = 0; half < 2; half++) wgmma<TILE_COLUMNS>(sums[half], left[half][k], right, REAL{});
     }
     wgmma_commit();
     wgmma_wait<0>();
@@ -135,7 +135,7 @@ DEVICE inline void transpose_four(u32 (&v)[4]) {
 }
 
 // Bias, activation, rounding, and the stores of one half: lanes exchange pairs so that each writes 16 bytes.
-DEVICE inline void finish(const f32 (&sums)[COLUMNS / 2], i32 first_row, REAL* y, const REAL* bias, const Place& p,
+DEVICE inline void finish(const f32 (&sums)[TILE_COLUMNS / 2], i32 first_row, REAL* y, const REAL* bias, const Place& p,
                           const Geometry& g) {
     const i32 lane = threadIdx.x % 32;
 #pragma unroll
@@ -145,7 +145,7 @@ DEVICE inline void finish(const f32 (&sums)[COLUMNS / 2], i32 first_row, REAL* y
         const bool inside = w < g.w && h < g.h && d < g.d;
         REAL* to = y + ((((i64)p.n * g.d + d) * g.h + h) * g.w + w) * g.outputs + p.column;
 #pragma unroll
-        for (i32 group = 0; group < COLUMNS / 32; group++) {
+        for (i32 group = 0; group < TILE_COLUMNS / 32; group++) {
             u32 pairs[4];
 #pragma unroll
             for (i32 j = 0; j < 4; j++) {
@@ -182,9 +182,9 @@ DEVICE inline void compute(REAL* y, const REAL* bias, const Geometry& g, const S
     Ring<2> voxels;
     Ring<SLOTS> tiles;
     for (i32 tile = blockIdx.x; tile < g.tiles; tile += gridDim.x) {
-        f32 sums[2][COLUMNS / 2];
+        f32 sums[2][TILE_COLUMNS / 2];
 #pragma unroll
-        for (i32 i = 0; i < COLUMNS / 2; i++) sums[0][i] = sums[1][i] = 0.0f;
+        for (i32 i = 0; i < TILE_COLUMNS / 2; i++) sums[0][i] = sums[1][i] = 0.0f;
         for (i32 from = 0; from < g.inputs; from += DEEP) {
             wait(s.voxels_here + voxels.slot, voxels.parity);
             for (i32 kd = 0; kd < g.kd; kd++)

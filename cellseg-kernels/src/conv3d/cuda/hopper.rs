@@ -148,7 +148,7 @@ impl Tiling {
         };
         let launch = Launch {
             source: &SUMS,
-            defines: &[("REAL", Cuda::real(op, out.dtype())?), ("COLUMNS", columns)],
+            defines: &[("REAL", Cuda::real(op, out.dtype())?), ("TILE_COLUMNS", columns)],
             kernel: "conv3d_hopper_sums",
             // Blocks stay and take one tile after the other.
             grid: [self.tiles.min(device.multiprocessors().max(1)) as u32, 1, 1],
