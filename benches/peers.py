@@ -14,8 +14,22 @@ import torch.nn.functional as F
 NAME = f"PyTorch {torch.__version__.split('+')[0]}"
 
 
+# Where peers run, how volumes lie in memory, and whether functions are compiled first: see `use`.
+DEVICE, LAYOUT, COMPILE = "cpu", torch.contiguous_format, False
+
+
 def set_threads(n):
     torch.set_num_threads(n)
+
+
+def use(device, layout, compiled):
+    """Peers made from now on run on this device, keep volumes in this layout, and go through `torch.compile` or not."""
+    global DEVICE, LAYOUT, COMPILE
+    DEVICE, LAYOUT, COMPILE = device, layout, compiled
+
+
+def compiled(function):
+    return torch.compile(function) if COMPILE else function
 
 
 def noise(dims, seed):
@@ -24,11 +38,11 @@ def noise(dims, seed):
     z = (z ^ (z >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     z = (z ^ (z >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     z = (z ^ (z >> np.uint32(16))) >> np.uint32(8)
-    return torch.from_numpy((z.astype(np.float32) / np.float32(1 << 24) - np.float32(0.5)).reshape(dims))
+    return torch.from_numpy((z.astype(np.float32) / np.float32(1 << 24) - np.float32(0.5)).reshape(dims)).to(DEVICE)
 
 
 def channels_first(t):
-    return t.movedim(-1, 1).contiguous()
+    return t.movedim(-1, 1).contiguous(memory_format=LAYOUT)
 
 
 def channels_last(t):
@@ -45,9 +59,9 @@ def convolution(what, dtype):
     x, w, g = (noise(what[name], seed).to(dtype) for name, seed in (("x", 1), ("w", 2), ("y", 3)))
     # [kd, kh, kw, in, out] to PyTorch's order.
     order, back = ((3, 4, 0, 1, 2), (2, 3, 4, 0, 1)) if transposed else ((4, 3, 0, 1, 2), (2, 3, 4, 1, 0))
-    x, w, g = channels_first(x), w.permute(order).contiguous(), channels_first(g)
+    x, w, g = channels_first(x), w.permute(order).contiguous(memory_format=LAYOUT), channels_first(g)
     function = F.conv_transpose3d if transposed else F.conv3d
-    forward = lambda: function(x, w, None, what["stride"], what["padding"])
+    forward = compiled(lambda: function(x, w, None, what["stride"], what["padding"]))
     if what["pass"] == "forward":
         return lambda: torch.no_grad()(forward)(), channels_last
     data = what["pass"] == "data gradient"
@@ -59,6 +73,7 @@ def convolution(what, dtype):
 def passes(what, x, function, grad):
     """What is timed of an operation on `x`; channels last again where it is a volume."""
     arrange = channels_last if x.ndim == 5 else lambda t: t
+    function = compiled(function)
     if what["pass"] == "forward":
         return lambda: torch.no_grad()(function)(x), arrange
     x.requires_grad_()
@@ -110,7 +125,7 @@ def window_attention(what, dtype):
     bias = table[index[:tokens, :tokens]].permute(2, 0, 1)[None].contiguous()
     apart = lambda t, parts: t.view(n, tokens, parts, heads, dim).permute(2, 0, 3, 1, 4).contiguous()
     q, k, v = apart(noise(what["x"], 1).to(dtype), 3)
-    function = lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    function = compiled(lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=bias))
     if what["pass"] == "forward":
         return lambda: torch.no_grad()(function)(), lambda o: o.transpose(1, 2).contiguous()
     q, k, v = (t.requires_grad_() for t in (q, k, v))
@@ -142,7 +157,8 @@ def soft_ncuts(what, dtype):
     p = torch.softmax(4 * noise(what["probabilities"], 1), -1)
     image = noise(what["image"], 2) + 0.5
     p, image = channels_first(p), channels_first(image)
-    loss = loss_class(what["image"][1:4], "cpu", what["sigma_intensity"], what["sigma_space"], what["radius"])
+    loss = loss_class(what["image"][1:4], DEVICE, what["sigma_intensity"], what["sigma_space"], what["radius"])
+    loss = compiled(loss)
     if what["pass"] == "forward":
         return lambda: torch.no_grad()(loss)(p, image), None
     p.requires_grad_()
@@ -191,26 +207,58 @@ class UNet(torch.nn.Module):
 
 def wnet3d(what, dtype):
     torch.manual_seed(0)
-    edge, width = what["edge"], what["width"]
+    edge, width, batch = what["edge"], what["width"], what["batch"]
+    place = lambda network: compiled(network.to(DEVICE, memory_format=LAYOUT))
+    mixed = lambda: torch.autocast(DEVICE, dtype, enabled=dtype not in (torch.float32, torch.float64))
+    if what["pass"] == "whole volume":
+        return whole_volume(place(UNet(1, 2, width).eval()), edge, mixed), None
     if what["pass"] == "inference":
-        network = UNet(1, 2, width).eval()
+        network = place(UNet(1, 2, width).eval())
         x = channels_first(noise([1, edge, edge, edge, 1], 1))
-        return lambda: torch.inference_mode()(network)(x), None
+
+        def infer():
+            with torch.inference_mode(), mixed():
+                return network(x)
+
+        return infer, None
     loss_class = cellseg3d_loss()
     if loss_class is None:
         return None, None
-    encoder, decoder = UNet(1, 2, width).train(), UNet(2, 1, width).train()
-    optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=2e-5)
-    x = 100 * (channels_first(noise([1, edge, edge, edge, 1], 1)) + 0.5)
-    cuts, square = loss_class([edge] * 3, "cpu", 1.0, 4.0, 2), torch.nn.MSELoss()
+    encoder, decoder = place(UNet(1, 2, width).train()), place(UNet(2, 1, width).train())
+    optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=2e-5, fused=DEVICE != "cpu")
+    scaler = torch.amp.GradScaler(DEVICE, enabled=dtype == torch.float16)
+    x = 100 * (channels_first(noise([batch, edge, edge, edge, 1], 1)) + 0.5)
+    cuts, square = loss_class([edge] * 3, DEVICE, 1.0, 4.0, 2), torch.nn.MSELoss()
 
     def step():
         optimiser.zero_grad(set_to_none=True)
-        classes = torch.softmax(encoder(x), 1)
-        (0.5 * cuts(classes, x) + 0.005 * square(decoder(classes), x)).backward()
-        optimiser.step()
+        with mixed():
+            classes = torch.softmax(encoder(x), 1)
+            painted = decoder(classes)
+        loss = 0.5 * cuts(classes.float(), x) + 0.005 * square(painted.float(), x)
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
 
     return step, None
+
+
+def whole_volume(network, edge, mixed):
+    """From host memory to probabilities in host memory, with the windows of the library's default; needs MONAI."""
+    try:
+        from monai.inferers import sliding_window_inference
+    except ImportError:
+        return None
+    place = torch.arange(edge, dtype=torch.float32)
+    x = ((place[:, None, None] * 7 + place[:, None] * 5 + place * 3) % 101)[None, None]
+
+    def infer():
+        with torch.inference_mode(), mixed():
+            classes = lambda x: torch.softmax(network(x.contiguous(memory_format=LAYOUT)), 1).float()
+            return sliding_window_inference(
+                x, (64,) * 3, 8, classes, 0.25, mode="gaussian", sigma_scale=0.25, sw_device=DEVICE, device="cpu")
+
+    return infer
 
 
 BUILDERS = {
@@ -245,4 +293,4 @@ def checks(what):
 def result(what, double=False):
     """The flattened result, in this library's layout."""
     run, arrange = BUILDERS[what["operation"]](what, torch.float64 if double else torch.float32)
-    return arrange(run()).detach().numpy().ravel()
+    return arrange(run()).detach().cpu().numpy().ravel()

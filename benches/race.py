@@ -37,10 +37,10 @@ def arguments():
 class Ours:
     """The bench `race` as a process that does what it is told."""
 
-    def __init__(self, binary, threads):
+    def __init__(self, binary, threads, *options):
         env = {**os.environ, "RAYON_NUM_THREADS": str(threads)}
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen([binary, "--bench"], env=env, stdin=pipe, stdout=pipe, text=True)
+        self.process = subprocess.Popen([binary, "--bench", *options], env=env, stdin=pipe, stdout=pipe, text=True)
         self.cases = self.ask("list")
 
     def ask(self, command):

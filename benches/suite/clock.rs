@@ -1,5 +1,6 @@
 //! Processor time, and the most that one core can multiply and add, and move.
 
+use super::place::place;
 use cellseg_kernels::simd::{Isa, Lanes, Routine};
 use std::{
     hint::black_box,
@@ -7,18 +8,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Wall time and processor time of all threads, added up over the sections that were timed.
+/// Wall time, processor time of all threads and, where cases run on a GPU, its time between the first and the last of what
+/// was queued; added up over the sections that were timed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stopwatch {
     pub(crate) wall: f64,
     pub(crate) processor: f64,
+    pub(crate) device: f64,
 }
 
 impl Stopwatch {
     /// Runs `f` and adds its time.
     pub(crate) fn time<R>(&mut self, f: impl FnOnce() -> R) -> R {
         let (wall, processor) = (Instant::now(), processor_time());
-        let result = black_box(f());
+        let result = match place().gpu() {
+            None => black_box(f()),
+            Some(gpu) => {
+                let (result, seconds) = gpu.timed(|| Ok(f())).expect("the GPU computes");
+                self.device += seconds;
+                result
+            }
+        };
         self.processor += processor_time() - processor;
         self.wall += wall.elapsed().as_secs_f64();
         result

@@ -1,6 +1,6 @@
 //! SoftNCuts at the size of CellSeg3D's patches.
 
-use super::{Case, Result, Round, Work, inputs::noise};
+use super::{Case, Result, Round, Work, inputs::single, place::place};
 use cellseg_core::{Tape, Tensor};
 use cellseg_kernels::{
     pointwise,
@@ -11,10 +11,10 @@ use serde_json::json;
 
 /// Probabilities and an image from 0 to 1.
 fn patch() -> Result<[Tensor; 2]> {
-    let p = softmax(pointwise::scale(noise(&PATCH.probabilities(), 1)?, 4.0)?)?;
-    let grey = noise(&PATCH.image(), 2)?.to_vec::<f32>()?;
+    let p = softmax(pointwise::scale(single(&PATCH.probabilities(), 1)?, 4.0)?)?;
+    let grey = single(&PATCH.image(), 2)?.to_vec::<f32>()?;
     let image: Vec<f32> = grey.iter().map(|x| x + 0.5).collect();
-    Ok([p, Tensor::from_slice(&image, &PATCH.image())?])
+    Ok([p, Tensor::from_slice(&image, &PATCH.image())?.to(&place().device)?])
 }
 
 fn round(form: Form, gradient: bool) -> Result<Round> {

@@ -11,6 +11,7 @@ pub(crate) mod differentiable;
 pub(crate) mod inputs;
 pub(crate) mod losses;
 pub(crate) mod networks;
+pub(crate) mod place;
 pub(crate) mod pointwise;
 
 use cellseg_core::Tensor;

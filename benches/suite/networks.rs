@@ -1,9 +1,10 @@
 //! Whole networks of full width on the paper's patches: inference, and steps of training.
 
-use super::{Case, Result, Round, Work, inputs::noise};
+use super::{Case, Result, Round, Work, inputs::single, place::place};
 use cellseg_models::{
     VolumeView, WNet3d, WNet3dConfig,
-    train::{Observer, StepReport, TrainConfig, train},
+    infer::{Inference, class_maps},
+    train::{Observer, StepReport, TrainConfig, train_on},
     wnet3d::PassMode,
 };
 use ndarray::Array3;
@@ -35,9 +36,32 @@ fn flops(width: usize, input: usize, output: usize) -> f64 {
     2.0 * products
 }
 
+/// The encoder where and in the type in which cases run.
+fn encoder() -> Result<WNet3d> {
+    Ok(WNet3d::encoder_only(&WNet3dConfig::paper(), 0)?.with_compute(place().compute).to(&place().device)?)
+}
+
+/// A volume from host memory to class probabilities in host memory.
+fn whole_volume(edge: usize) -> Result<Round> {
+    let network = encoder()?;
+    let voxels = grey(edge);
+    let settings = Inference { compute: place().compute, ..Inference::default() };
+    Ok(Box::new(move |watch| {
+        watch.time(|| {
+            class_maps(&network, &VolumeView::isotropic("volume", voxels.view()), &settings, &mut ())
+        })?;
+        Ok(vec![])
+    }))
+}
+
+/// Voxels that are not all alike.
+fn grey(edge: usize) -> Array3<f32> {
+    Array3::from_shape_fn([edge; 3], |(z, y, x)| ((z * 7 + y * 5 + x * 3) % 101) as f32)
+}
+
 fn inference() -> Result<Round> {
-    let network = WNet3d::encoder_only(&WNet3dConfig::paper(), 0)?;
-    let x = noise(&[1, EDGE, EDGE, EDGE, 1], 1)?;
+    let network = encoder()?;
+    let x = single(&[1, EDGE, EDGE, EDGE, 1], 1)?;
     Ok(Box::new(move |watch| Ok(vec![watch.time(|| network.logits(&x, &PassMode::default()))?])))
 }
 
@@ -64,16 +88,22 @@ struct Training {
 }
 
 impl Training {
-    fn new(recompute: bool) -> Self {
+    fn new(batch: usize, recompute: bool) -> Self {
         let (go, told) = channel();
         let (done, finished) = channel();
         let thread = thread::spawn(move || {
             let mut observer = OnDemand { go: told, done };
-            let voxels = Array3::from_shape_fn([EDGE; 3], |(z, y, x)| ((z * 7 + y * 5 + x * 3) % 101) as f32);
+            let voxels = grey(EDGE);
             let volumes = [VolumeView::isotropic("patch", voxels.view())];
-            let config = TrainConfig { batch: 1, steps: u64::MAX, recompute, ..TrainConfig::paper() };
+            let config = TrainConfig {
+                batch,
+                steps: u64::MAX,
+                recompute,
+                compute: place().compute,
+                ..TrainConfig::paper()
+            };
             if observer.go.recv().is_ok() {
-                train(&volumes, &[], &config, &mut observer).expect("training runs");
+                train_on(&place().device, &volumes, &[], &config, &mut observer).expect("training runs");
             }
         });
         Training { go: Some(go), done: finished, thread: Some(thread) }
@@ -94,8 +124,8 @@ impl Drop for Training {
     }
 }
 
-fn training(recompute: bool) -> Result<Round> {
-    let training = Training::new(recompute);
+fn training(batch: usize, recompute: bool) -> Result<Round> {
+    let training = Training::new(batch, recompute);
     // The first step makes the network and fills the caches.
     training.step()?;
     Ok(Box::new(move |watch| {
@@ -104,29 +134,40 @@ fn training(recompute: bool) -> Result<Round> {
     }))
 }
 
-/// The encoder alone, and steps of training with and without computing activations twice.
+/// The encoder alone, and steps of training with and without computing activations twice; on a GPU with the patches that it
+/// has room for, and a whole volume.
 pub(crate) fn cases() -> Vec<Case> {
     let width = WNet3dConfig::paper().width;
     let forward = flops(width, 1, 2) + flops(width, 2, 1);
-    let what = |pass| json!({ "operation": "wnet3d", "pass": pass, "width": width, "edge": EDGE });
-    vec![
+    let gpu = place().gpu().is_some();
+    let batch = if gpu { 8 } else { 1 };
+    let what = |pass, batch, edge| json!({ "operation": "wnet3d", "pass": pass, "width": width, "edge": edge, "batch": batch });
+    let training_case = |suffix: &str, recompute| Case {
+        name: format!("wnet3d 64^3 training step{}{suffix}", if gpu { ", batch 8" } else { "" }),
+        what: what("training step", batch, EDGE),
+        work: Work::Flops(3.0 * forward * batch as f64),
+        prepare: Box::new(move || training(batch, recompute)),
+    };
+    let mut cases = vec![
         Case {
             name: "wnet3d encoder 64^3 inference".into(),
-            what: what("inference"),
+            what: what("inference", 1, EDGE),
             work: Work::Flops(flops(width, 1, 2)),
             prepare: Box::new(inference),
         },
-        Case {
-            name: "wnet3d 64^3 training step".into(),
-            what: what("training step"),
-            work: Work::Flops(3.0 * forward),
-            prepare: Box::new(|| training(false)),
-        },
-        Case {
-            name: "wnet3d 64^3 training step, recomputing".into(),
-            what: what("training step"),
-            work: Work::Flops(3.0 * forward),
-            prepare: Box::new(|| training(true)),
-        },
-    ]
+        training_case("", false),
+        training_case(", recomputing", true),
+    ];
+    if gpu {
+        const VOLUME: usize = 512;
+        // Windows overlap by a quarter: steps of 48 voxels, the last one as far back as it must.
+        let windows = (VOLUME - EDGE).div_ceil(EDGE * 3 / 4) + 1;
+        cases.push(Case {
+            name: format!("wnet3d encoder, whole volume of {VOLUME}^3"),
+            what: what("whole volume", 1, VOLUME),
+            work: Work::Flops(flops(width, 1, 2) * windows.pow(3) as f64),
+            prepare: Box::new(|| whole_volume(VOLUME)),
+        });
+    }
+    cases
 }

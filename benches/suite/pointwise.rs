@@ -3,7 +3,7 @@
 use super::{
     Case, Result, Round, Work,
     differentiable::{Computation, Operation, Pass, cases as passes, computation},
-    inputs::noise,
+    inputs::{noise, single},
 };
 use cellseg_core::Tensor;
 use cellseg_kernels::{
@@ -98,8 +98,8 @@ fn adam() -> Case {
     const NUMBERS: usize = 300_000;
     let prepare = || -> Result<Round> {
         let names: Vec<String> = (0..PARAMETERS).map(|i| i.to_string()).collect();
-        let mut parameters = names.iter().map(|_| noise(&[NUMBERS], 1)).collect::<Result<Vec<Tensor>>>()?;
-        let gradient = noise(&[NUMBERS], 2)?;
+        let mut parameters = names.iter().map(|_| single(&[NUMBERS], 1)).collect::<Result<Vec<Tensor>>>()?;
+        let gradient = single(&[NUMBERS], 2)?;
         let mut adam = Optimizer::new(Adam::default());
         Ok(Box::new(move |watch| {
             let all = names.iter().zip(&mut parameters).map(|(name, p)| (name.as_str(), p, &gradient));
