@@ -5,6 +5,7 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: columns registers=40 shared=0
 
 struct Columns {
     // Rows of both, and numbers copied of each row.

@@ -6,6 +6,7 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: dropout registers=44 shared=0
 
 KERNEL BOUNDS(256, 4) dropout(REAL* out, const REAL* x, i64 count, u64 key, u32 threshold, f32 scale) {
     for (i64 at = first_pack<REAL>(); at < count; at += pack_stride<REAL>()) {

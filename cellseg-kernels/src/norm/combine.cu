@@ -4,6 +4,9 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: statistics registers=36 shared=3072
+// budget: factors registers=74 shared=0
+// budget: affine registers=80 shared=0
 
 struct Chunks {
     i64 rows;

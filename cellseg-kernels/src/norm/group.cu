@@ -3,7 +3,8 @@
 //
 // A block of 256 threads takes a chunk of rows of one sample: threads lie along the packs of 16 bytes of a row, each with
 // the coefficients of its channels in registers, and down the rows; a second axis of the grid goes on along rows of more
-// than 256 packs. Where packs do not fill a row a thread takes single numbers.
+// than 256 packs. Where packs do not fill a row a thread takes single numbers. Of two or three blocks of a multiprocessor
+// 16 to 32 KiB are on the way from memory at a time, what its latency takes.
 //
 // Memory per number of S bytes, which is the least for statistics that are found first:
 //   moments    reads S                             normalise  reads S (+ S residual), writes S
@@ -14,6 +15,10 @@
 //
 // instances: REAL=f32,f16,bf16 ACTIVATION=0,1,2,3,4,5
 // targets: sm_75 sm_80 sm_90a
+// budget: moments registers=110 shared=16384
+// budget: normalise registers=116 shared=0
+// budget: gradient_sums registers=127 shared=16384
+// budget: gradient registers=128 shared=0
 
 struct Geometry {
     // Rows of a sample.
@@ -44,8 +49,9 @@ struct Stage {
 // Where a thread works.
 struct Place {
     i32 sample, chunk;
-    // The first of its channels, and whether it has any.
+    // The first of its channels, where that of the sample's first row lies, and whether it has any.
     i32 channel;
+    i64 first;
     bool active;
     // Its first row, the end of its chunk, and how far it is from row to row.
     i64 row, end;
@@ -59,6 +65,7 @@ template <int N> DEVICE inline Place place(const Geometry& g) {
     p.depth = 256 / g.columns;
     i32 down = threadIdx.x / g.columns;
     p.channel = (blockIdx.y * g.columns + threadIdx.x % g.columns) * N;
+    p.first = p.sample * g.rows * g.channels + p.channel;
     p.active = p.channel < g.channels && down < p.depth;
     i64 first = (i64)p.chunk * g.chunk;
     p.row = first + down;
@@ -67,9 +74,7 @@ template <int N> DEVICE inline Place place(const Geometry& g) {
 }
 
 // The place of a row's number in the array.
-DEVICE inline i64 number(const Geometry& g, const Place& p, i64 row) {
-    return (p.sample * g.rows + row) * g.channels + p.channel;
-}
+DEVICE inline i64 number(const Geometry& g, const Place& p, i64 row) { return p.first + row * g.channels; }
 
 // Which of the N numbers from place `at` on are kept, a bit each.
 template <int N> DEVICE inline u32 draw(const Stage& s, i64 at) {
@@ -121,8 +126,12 @@ DEVICE inline void join(Moments& a, const Moments& b) {
     a.count = count;
 }
 
-// Rows that a thread has on the way from memory at once.
-constexpr int BATCH = 4;
+// Rows that a thread has on the way from memory at once, as packs: what is loaded before anything is stored. Backward
+// they are fewer where an exponential needs the registers.
+constexpr int BATCH = 2, BATCH_BACKWARD = ACTIVATION > LEAKY_RELU ? 1 : 2;
+
+// The blocks of a multiprocessor that registers are shared out for, forward.
+constexpr int BLOCKS = ACTIVATION > LEAKY_RELU ? 2 : 3;
 
 // Writes the moments of the units of a chunk; `means` and `squares` have room for a number of each of N channels of each
 // thread.
@@ -131,14 +140,18 @@ template <int N> DEVICE inline void moments_of(f32* parts, const REAL* x, u8* ma
     Place p = place<N>(g);
     f32 count = 0.f, mean[N] = {}, square[N] = {};
     for (i64 row = p.row; p.active && row < p.end; row += BATCH * p.depth) {
-        Wide<REAL, N> v[BATCH];
+        Pack<REAL, N> packs[BATCH];
         i32 loaded = 0;
 #pragma unroll
         for (int k = 0; k < BATCH; k++) {
             if (row + k * p.depth >= p.end) break;
-            v[k] = widened<N>(x + number(g, p, row + k * p.depth));
+            packs[k] = load<N>(x + number(g, p, row + k * p.depth));
             loaded++;
         }
+        Wide<REAL, N> v[BATCH];
+#pragma unroll
+        for (int k = 0; k < BATCH; k++)
+            if (k < loaded) v[k] = widened(packs[k]);
         if (s.first) {
 #pragma unroll
             for (int k = 0; k < BATCH; k++) {
@@ -170,10 +183,11 @@ template <int N> DEVICE inline void moments_of(f32* parts, const REAL* x, u8* ma
         }
         count += loaded;
     }
+    // Numbers of neighbouring threads next to each other, so that the banks of shared memory are.
 #pragma unroll
     for (int i = 0; i < N; i++) {
-        means[threadIdx.x * N + i] = mean[i];
-        squares[threadIdx.x * N + i] = square[i];
+        means[i * 256 + threadIdx.x] = mean[i];
+        squares[i * 256 + threadIdx.x] = square[i];
     }
     __syncthreads();
     // A warp puts together what a unit's channels have in all rows of threads.
@@ -184,7 +198,8 @@ template <int N> DEVICE inline void moments_of(f32* parts, const REAL* x, u8* ma
     for (i32 unit = threadIdx.x / 32; unit < units; unit += 8) {
         Moments all = {0.f, 0.f, 0.f};
         for (i32 i = lane; i < p.depth * width; i += 32) {
-            i32 down = i / width, at = down * row_channels + unit * width + i % width;
+            i32 down = i / width, channel = unit * width + i % width;
+            i32 at = channel % N * 256 + down * g.columns + channel / N;
             i64 counted = rows > down ? (rows - down + p.depth - 1) / p.depth : 0;
             join(all, Moments{(f32)counted, means[at], squares[at]});
         }
@@ -206,7 +221,7 @@ template <int N> DEVICE inline void moments_of(f32* parts, const REAL* x, u8* ma
 
 // `parts` are the means of the units and the sums of squares around them, `[n, chunks, 2, units]`; `masks` are written
 // where numbers are dropped before the norm, a byte for each pack.
-KERNEL BOUNDS(256, 2) moments(f32* parts, const REAL* x, u8* masks, Geometry g, Stage s) {
+KERNEL BOUNDS(256, BLOCKS) moments(f32* parts, const REAL* x, u8* masks, Geometry g, Stage s) {
     __shared__ f32 means[256 * PACK<REAL>], squares[256 * PACK<REAL>];
     if (g.width == 1) moments_of<1>(parts, x, masks, g, s, means, squares);
     else moments_of<PACK<REAL>>(parts, x, masks, g, s, means, squares);
@@ -248,63 +263,78 @@ template <int N> DEVICE inline void normalise_rows(REAL* out, const REAL* x, con
     Place p = place<N>(g);
     if (!p.active) return;
     Coefficients<N> c = coefficients<N>(statistics, gamma, beta, g, p);
-    for (i64 row = p.row; row < p.end; row += 2 * p.depth) {
-        // Two rows are on the way at once.
-        i64 at[2] = {number(g, p, row), number(g, p, row + p.depth)};
-        bool both = row + p.depth < p.end;
-        Wide<REAL, N> v[2], r[2];
-        v[0] = widened<N>(x + at[0]);
-        if (both) v[1] = widened<N>(x + at[1]);
-        if (residual) {
-            r[0] = widened<N>(residual + at[0]);
-            if (both) r[1] = widened<N>(residual + at[1]);
+#pragma unroll 1
+    for (i64 row = p.row; row < p.end; row += BATCH * p.depth) {
+        i64 at[BATCH];
+        Pack<REAL, N> packs[BATCH], residuals[BATCH];
+#pragma unroll
+        for (int k = 0; k < BATCH; k++) {
+            at[k] = number(g, p, row + k * p.depth);
+            if (row + k * p.depth >= p.end) break;
+            packs[k] = load<N>(x + at[k]);
+            if (residual) residuals[k] = load<N>(residual + at[k]);
         }
 #pragma unroll
-        for (int k = 0; k < 2; k++) {
-            if (k == 1 && !both) break;
+        for (int k = 0; k < BATCH; k++) {
+            if (row + k * p.depth >= p.end) break;
+            Wide<REAL, N> v = widened(packs[k]);
             u32 bits = 0;
             if (s.drops && s.first) bits = masks[at[k] / N];
             if (s.drops && !s.first) {
                 bits = draw<N>(s, at[k]);
                 if (masks) masks[at[k] / N] = (u8)bits;
             }
-            if (s.first) forward<N>(s, bits, v[k]);
-            standardise<N>(c, v[k]);
-            if (residual) add<N>(v[k], r[k]);
-            if (!s.first) forward<N>(s, bits, v[k]);
-            store_narrow<N>(out + at[k], v[k]);
+            if (s.first) forward<N>(s, bits, v);
+            standardise<N>(c, v);
+            if (residual) add<N>(v, widened(residuals[k]));
+            if (!s.first) forward<N>(s, bits, v);
+            store_narrow<N>(out + at[k], v);
         }
     }
 }
 
 // `statistics` are means and reciprocal standard deviations, `[n, 2, groups]`; `masks` are read where the stage comes
 // before the norm, and written where it comes behind and they are given. Works in place.
-KERNEL BOUNDS(256, 2) normalise(REAL* out, const REAL* x, const REAL* gamma, const REAL* beta, const REAL* residual,
+KERNEL BOUNDS(256, BLOCKS) normalise(REAL* out, const REAL* x, const REAL* gamma, const REAL* beta, const REAL* residual,
                                 const f32* statistics, u8* masks, Geometry g, Stage s) {
     if (g.width == 1) normalise_rows<1>(out, x, gamma, beta, residual, statistics, masks, g, s);
     else normalise_rows<PACK<REAL>>(out, x, gamma, beta, residual, statistics, masks, g, s);
 }
 
-// The array of a gradient pass.
+// What a gradient pass reads.
 struct Pass {
     const REAL *grad, *x, *residual;
     const u8* masks;
 };
 
-// Reads a row: the gradient of the norm's output in `v`, and in `z` what the norm was taken of. `x` is the input.
-template <int N> DEVICE inline void gradient_row(const Pass& a, i64 at, const Coefficients<N>& c, const Stage& s,
-                                                 Wide<REAL, N>& v, Wide<REAL, N>& z, u32& bits) {
-    v = widened<N>(a.grad + at);
-    z = widened<N>(a.x + at);
-    bits = s.drops ? a.masks[at / N] : 0;
-    if (s.first) return forward<N>(s, bits, z);
+// A row of it.
+template <int N> struct Row {
+    Pack<REAL, N> grad, x, residual;
+    u32 bits;
+};
+
+template <int N> DEVICE inline Row<N> read(const Pass& a, i64 at, const Stage& s) {
+    Row<N> row;
+    row.grad = load<N>(a.grad + at);
+    row.x = load<N>(a.x + at);
+    if (ACTIVATION != IDENTITY && a.residual) row.residual = load<N>(a.residual + at);
+    row.bits = s.drops ? a.masks[at / N] : 0;
+    return row;
+}
+
+// The gradient of the norm's output in `v`, and in `z` what the norm was taken of.
+template <int N> DEVICE inline void gradient_row(const Row<N>& row, bool has_residual, const Coefficients<N>& c,
+                                                 const Stage& s, Wide<REAL, N>& v, Wide<REAL, N>& z) {
+    v = widened(row.grad);
+    z = widened(row.x);
+    if (s.first) return forward<N>(s, row.bits, z);
     if (ACTIVATION != IDENTITY) {
         Wide<REAL, N> u = z;
         standardise<N>(c, u);
-        if (a.residual) add<N>(u, widened<N>(a.residual + at));
-        backward<N>(s, bits, v, u);
+        if (has_residual) add<N>(u, widened(row.residual));
+        backward<N>(s, row.bits, v, u);
     } else if (s.drops) {
-        drop<N>(v, bits, s.scale);
+        drop<N>(v, row.bits, s.scale);
     }
 }
 
@@ -315,17 +345,25 @@ template <int N> DEVICE inline void sum_gradients(f32* parts, REAL* of_stage, co
     f32 plain[N] = {}, product[N] = {};
     if (p.active) {
         Coefficients<N> c = coefficients<N>(statistics, gamma, beta, g, p);
-#pragma unroll 2
-        for (i64 row = p.row; row < p.end; row += p.depth) {
-            i64 at = number(g, p, row);
-            Wide<REAL, N> v, z;
-            u32 bits;
-            gradient_row<N>(a, at, c, s, v, z, bits);
-            if (of_stage) store_narrow<N>(of_stage + at, v);
+#pragma unroll 1
+    for (i64 row = p.row; row < p.end; row += BATCH_BACKWARD * p.depth) {
+            Row<N> rows[BATCH_BACKWARD];
 #pragma unroll
-            for (int i = 0; i < N; i++) {
-                plain[i] += v[i];
-                product[i] += v[i] * (z[i] - c.mean[i]);
+            for (int k = 0; k < BATCH_BACKWARD; k++) {
+                if (row + k * p.depth >= p.end) break;
+                rows[k] = read<N>(a, number(g, p, row + k * p.depth), s);
+            }
+#pragma unroll
+            for (int k = 0; k < BATCH_BACKWARD; k++) {
+                if (row + k * p.depth >= p.end) break;
+                Wide<REAL, N> v, z;
+                gradient_row<N>(rows[k], a.residual != nullptr, c, s, v, z);
+                if (of_stage) store_narrow<N>(of_stage + number(g, p, row + k * p.depth), v);
+#pragma unroll
+                for (int i = 0; i < N; i++) {
+                    plain[i] += v[i];
+                    product[i] += v[i] * (z[i] - c.mean[i]);
+                }
             }
         }
     }
@@ -371,16 +409,24 @@ template <int N> DEVICE inline void combine(REAL* out, const Pass& a, const REAL
         by_distance[i] = of_sample[(p.channel + i) / width];
         shift[i] = of_sample[g.groups + (p.channel + i) / width];
     }
-#pragma unroll 2
-    for (i64 row = p.row; row < p.end; row += p.depth) {
-        i64 at = number(g, p, row);
-        Wide<REAL, N> v, z;
-        u32 bits;
-        gradient_row<N>(a, at, c, s, v, z, bits);
+#pragma unroll 1
+    for (i64 row = p.row; row < p.end; row += BATCH_BACKWARD * p.depth) {
+        Row<N> rows[BATCH_BACKWARD];
 #pragma unroll
-        for (int i = 0; i < N; i++) v[i] = v[i] * c.factor[i] + ((z[i] - c.mean[i]) * by_distance[i] + shift[i]);
-        if (s.first) backward<N>(s, bits, v, widened<N>(a.x + at));
-        store_narrow<N>(out + at, v);
+        for (int k = 0; k < BATCH_BACKWARD; k++) {
+            if (row + k * p.depth >= p.end) break;
+            rows[k] = read<N>(a, number(g, p, row + k * p.depth), s);
+        }
+#pragma unroll
+        for (int k = 0; k < BATCH_BACKWARD; k++) {
+            if (row + k * p.depth >= p.end) break;
+            Wide<REAL, N> v, z;
+            gradient_row<N>(rows[k], a.residual != nullptr, c, s, v, z);
+#pragma unroll
+            for (int i = 0; i < N; i++) v[i] = v[i] * c.factor[i] + ((z[i] - c.mean[i]) * by_distance[i] + shift[i]);
+            if (s.first) backward<N>(s, rows[k].bits, v, widened(rows[k].x));
+            store_narrow<N>(out + number(g, p, row + k * p.depth), v);
+        }
     }
 }
 

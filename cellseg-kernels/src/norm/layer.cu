@@ -9,6 +9,8 @@
 //
 // instances: REAL=f32,f16,bf16 HELD=1,2,4
 // targets: sm_75 sm_80 sm_90a
+// budget: forward registers=119 shared=0
+// budget: backward registers=198 shared=8192
 
 struct Rows {
     i64 rows;

@@ -5,6 +5,8 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: forward registers=32 shared=0
+// budget: backward registers=125 shared=2048
 
 struct Rows {
     i64 rows;

@@ -6,6 +6,11 @@
 // bottleneck. Numbers that do not depend on the place are computed on the host in f64.
 //
 // targets: sm_75 sm_80 sm_90a
+// budget: adam registers=53 shared=0
+// budget: sgd registers=40 shared=0
+// budget: squares registers=22 shared=32
+// budget: scale registers=24 shared=0
+// budget: clamp registers=20 shared=0
 
 constexpr int TENSORS = 64, PART = 4096;
 

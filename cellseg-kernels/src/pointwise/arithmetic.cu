@@ -6,6 +6,11 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: add registers=40 shared=0
+// budget: sub registers=40 shared=0
+// budget: mul registers=40 shared=0
+// budget: div registers=39 shared=0
+// budget: linear registers=32 shared=0
 
 template <typename F> DEVICE inline void pairs(REAL* out, const REAL* a, const REAL* b, i64 count, F f) {
     for (i64 at = first_pack<REAL>(); at < count; at += pack_stride<REAL>()) {

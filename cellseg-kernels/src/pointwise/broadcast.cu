@@ -6,6 +6,7 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: broadcast registers=40 shared=0
 
 // The axes of the output from `first` on, neighbours that are repeated or not alike being one.
 struct Axes {

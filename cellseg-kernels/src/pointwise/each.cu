@@ -6,6 +6,8 @@
 //
 // instances: REAL=f32,f16,bf16 FUNCTION=0,1,2,3,4,5,6,7,8,9,10
 // targets: sm_75 sm_80 sm_90a
+// budget: value registers=53 shared=0
+// budget: gradient registers=64 shared=0
 
 // Behind the activations.
 enum : int { EXP = 6, LN = 7, SQRT = 8, SQUARE = 9, ABS = 10 };

@@ -7,6 +7,8 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: pool registers=48 shared=0
+// budget: gradient registers=40 shared=0
 
 struct Sizes {
     // Extents (z, y, x).

@@ -11,6 +11,8 @@
 // instances: IN=bf16 OUT=bf16
 // instances: IN=f32 OUT=f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: sum_rows registers=36 shared=0
+// budget: sum_columns registers=45 shared=8192
 
 struct Sums {
     i64 outer, count, inner;

@@ -10,6 +10,8 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
+// budget: resize registers=112 shared=0
+// budget: gradient registers=92 shared=0
 
 // How places correspond: NEAREST, or linear with the volumes' faces or their corner voxels' centres in the same place.
 enum : i32 { NEAREST = 0, FACES = 1, CORNERS = 2 };

@@ -7,6 +7,8 @@
 //
 // instances: REAL=f32,f16,bf16 LOG=0,1 CHANNELS=2,4,8,16
 // targets: sm_75 sm_80 sm_90a
+// budget: forward registers=64 shared=0
+// budget: backward registers=64 shared=0
 
 // As `max`, but what is not a number is passed over, as on the CPU.
 DEVICE inline f32 greater(f32 most, f32 x) { return x > most ? x : most; }

@@ -13,14 +13,15 @@ template <typename T, int N = PACK<T>> struct Wide {
     DEVICE f32 operator[](int i) const { return v[i]; }
 };
 
-// N numbers from `p` on, which must be aligned to all of them.
-template <int N, typename T> DEVICE inline Wide<T, N> widened(const T* p) {
-    Pack<T, N> pack = load<N>(p);
+template <typename T, i32 N> DEVICE inline Wide<T, N> widened(const Pack<T, N>& pack) {
     Wide<T, N> x;
 #pragma unroll
     for (int i = 0; i < N; i++) x[i] = wide(pack.v[i]);
     return x;
 }
+
+// N numbers from `p` on, which must be aligned to all of them.
+template <int N, typename T> DEVICE inline Wide<T, N> widened(const T* p) { return widened(load<N>(p)); }
 
 template <int N, typename T> DEVICE inline void store_narrow(T* p, const Wide<T, N>& x) {
     Pack<T, N> pack;
