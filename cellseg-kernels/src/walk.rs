@@ -8,8 +8,9 @@ use cellseg_core::{
 /// Threads of a block.
 pub(crate) const BLOCK: usize = 256;
 
-/// Blocks for each multiprocessor from which on more would not make it busier: four times as many as it holds at once.
-const BLOCKS: usize = 16;
+/// Blocks for each multiprocessor at most: so many times what it holds at once that the last of them, when some places
+/// are empty, take a small part of the time.
+const BLOCKS: usize = 64;
 
 /// Numbers of a pack.
 pub(crate) fn pack(dtype: DType) -> usize {

@@ -1,6 +1,7 @@
 //! Losses that compare two tensors number by number; each is a mean, a tensor without axes.
 //!
-//! Means are accumulated in double precision and are the same bits for any number of threads.
+//! Means are accumulated in double precision, on a GPU in single precision, and are the same bits for any number of
+//! threads.
 
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;

@@ -314,7 +314,7 @@ template <int N> struct Row {
 };
 
 template <int N> DEVICE inline Row<N> read(const Pass& a, i64 at, const Stage& s) {
-    Row<N> row;
+    Row<N> row = {};
     row.grad = load<N>(a.grad + at);
     row.x = load<N>(a.x + at);
     if (ACTIVATION != IDENTITY && a.residual) row.residual = load<N>(a.residual + at);
@@ -347,7 +347,7 @@ template <int N> DEVICE inline void sum_gradients(f32* parts, REAL* of_stage, co
         Coefficients<N> c = coefficients<N>(statistics, gamma, beta, g, p);
 #pragma unroll 1
     for (i64 row = p.row; row < p.end; row += BATCH_BACKWARD * p.depth) {
-            Row<N> rows[BATCH_BACKWARD];
+            Row<N> rows[BATCH_BACKWARD] = {};
 #pragma unroll
             for (int k = 0; k < BATCH_BACKWARD; k++) {
                 if (row + k * p.depth >= p.end) break;
@@ -411,7 +411,7 @@ template <int N> DEVICE inline void combine(REAL* out, const Pass& a, const REAL
     }
 #pragma unroll 1
     for (i64 row = p.row; row < p.end; row += BATCH_BACKWARD * p.depth) {
-        Row<N> rows[BATCH_BACKWARD];
+        Row<N> rows[BATCH_BACKWARD] = {};
 #pragma unroll
         for (int k = 0; k < BATCH_BACKWARD; k++) {
             if (row + k * p.depth >= p.end) break;

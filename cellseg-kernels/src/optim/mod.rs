@@ -224,7 +224,7 @@ fn zeros(parameter: &Tensor) -> Result<Tensor> {
 }
 
 /// The buffer of a tensor that is known to be on a GPU, to be written.
-fn writable<'a>(tensor: &'a mut Tensor) -> Result<&'a mut CudaBuffer> {
+fn writable(tensor: &mut Tensor) -> Result<&mut CudaBuffer> {
     match tensor.buffer_mut()? {
         Buffer::Cuda(numbers) => Ok(numbers),
         Buffer::Cpu(_) => Err(Error::Device(format!("{NAME}: numbers are not on the GPU of the others"))),

@@ -1,6 +1,7 @@
 //! Sums and means, over everything or over some axes.
 //!
-//! Sums are accumulated in double precision and rounded once. They are the same bits for any number of threads.
+//! On the CPU sums are accumulated in double precision and rounded once, on a GPU in single precision, a few hundred numbers
+//! at a time. They are the same bits for any number of threads.
 
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;

@@ -102,7 +102,7 @@ fn unrecorded(device: &Device) -> Result<()> {
             let [gamma, beta] = [gamma?.to(device)?, beta?.to(device)?];
             let x = x?.to(device)?;
             let tape = cellseg_core::Tape::new();
-            let recorded = wide(&norm(&x.clone().trainable().on(&tape), &gamma, &beta, None, &settings)?);
+            let recorded = wide(&norm(x.clone().trainable().on(&tape), &gamma, &beta, None, &settings)?);
             let plain = wide(&norm(&x, &gamma, &beta, None, &settings)?);
             let in_place = wide(&norm(x, &gamma, &beta, None, &settings)?);
             assert!(recorded == plain && recorded == in_place, "{settings:?}, {dtype:?}");
