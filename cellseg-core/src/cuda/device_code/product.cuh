@@ -74,25 +74,25 @@ template <typename T> DEVICE inline void multiply_add(f32 (&d)[4], const u32 (&a
 
 /// sums += the warp's rows of the left tile times its columns of the right one, over the tiles' depth. Of a sum of 16x8,
 /// lane l holds row l / 4, columns 2 (l % 4) and the next, and the same of row l / 4 + 8.
-template <typename T, typename Left, typename Right, i32 ROWS, i32 COLUMNS>
-DEVICE inline void add_product(f32 (&sums)[ROWS][COLUMNS][4], const u8* left_tile, const Fragments<T, Left, false>& left,
+template <typename T, typename Left, typename Right, i32 HEIGHT_16, i32 WIDTH_8>
+DEVICE inline void add_product(f32 (&sums)[HEIGHT_16][WIDTH_8][4], const u8* left_tile, const Fragments<T, Left, false>& left,
                                const u8* right_tile, const Fragments<T, Right, true>& right) {
-    static_assert(COLUMNS % 2 == 0, "right fragments come in pairs");
+    static_assert(WIDTH_8 % 2 == 0, "right fragments come in pairs");
 #pragma unroll
     for (i32 half = 0; half < 2; half++) {
-        u32 a[ROWS][4], b[COLUMNS][2];
+        u32 a[HEIGHT_16][4], b[WIDTH_8][2];
 #pragma unroll
-        for (i32 i = 0; i < ROWS; i++) left.load(a[i], left_tile, i, half);
+        for (i32 i = 0; i < HEIGHT_16; i++) left.load(a[i], left_tile, i, half);
 #pragma unroll
-        for (i32 j = 0; j < COLUMNS; j += 2) {
+        for (i32 j = 0; j < WIDTH_8; j += 2) {
             u32 pair[4];
             right.load(pair, right_tile, j / 2, half);
             b[j][0] = pair[0], b[j][1] = pair[1], b[j + 1][0] = pair[2], b[j + 1][1] = pair[3];
         }
 #pragma unroll
-        for (i32 i = 0; i < ROWS; i++)
+        for (i32 i = 0; i < HEIGHT_16; i++)
 #pragma unroll
-            for (i32 j = 0; j < COLUMNS; j++) multiply_add<T>(sums[i][j], a[i], b[j]);
+            for (i32 j = 0; j < WIDTH_8; j++) multiply_add<T>(sums[i][j], a[i], b[j]);
     }
 }
 #endif
