@@ -2,15 +2,20 @@
 //
 // An implicit matrix product: rows are the output voxels of one phase (see links.cuh), columns the output channels, and
 // the depth runs over taps and input channels. A block of 4 warps makes TILE_M x TILE_N sums, WARP_M x WARP_N a warp; the
-// depth passes through shared memory in steps of 64 bytes, four stages of cp.async deep. A thread copies the same 16 bytes
+// depth passes through shared memory in steps of 64 bytes, three stages of cp.async deep. A thread copies the same 16 bytes
 // of the depth for TILE_M / 32 voxels, so it follows one tap and channel; of a voxel it keeps the place of its first tap
 // and which taps exist. The depth runs over all taps of 128 bytes of channels, then of the next, and voxels are copied
 // through the first-level cache: what taps have in common is there. The sums leave through shared memory, in 16-byte
 // stores, after bias and activation.
 //
-// Tile 256x64 (128x128): 128 threads, 2 blocks a multiprocessor, 85 KiB (70 KiB) of shared memory for 16-bit values; a
-// slice of 32 takes 20 KiB (16 KiB) from L2 for 1.05 MFLOP: 51 (64) FLOP a byte, and 4 KiB of fragments a warp for 32
-// products of 16x8x16. What stops it: L2 and shared memory, both at about two thirds of the rate of `mma.sync`.
+// Tile 256x64 (128x128): 128 threads of at most 240 registers, 2 blocks a multiprocessor, 62 KiB (50 KiB) of shared memory
+// for 16-bit values, so that as much is left for the cache as the taps of a slice need. A step of 32 copies 20 KiB (16 KiB)
+// for 1.05 MFLOP: 51 (64) FLOP a byte from the first-level cache, three times as much from L2 for a row of three taps.
+// Shared memory moves 64 bytes of fragments, 40 of copies and 40 of cache hits for each cycle of the tensor cores at full
+// rate, of the 128 that it can: it stops 16-bit sums at nine tenths of the rate of `mma.sync`, which on Hopper is five
+// eighths of that of wgmma (hopper.cu). With tf32, products take twice the time for the same bytes.
+// Paper estimate, 64 to 64 channels, 3x3x3, 64^3, batch 8: 464 GFLOP; at 60 % of 620 TFLOP/s, what `mma.sync` gives of an
+// H100's (H200's) 989, 1.2 ms; 268 MB in and 268 MB out take 0.16 ms at 3.35 TB/s (0.11 ms at 4.8 TB/s).
 //
 // instances: REAL=f32,f16,bf16 TRANSPOSED=0,1 WARP_M=64 WARP_N=64 WARPS_N=1,2
 // instances: REAL=f32,f16,bf16 TRANSPOSED=0,1 WARP_M=64 WARP_N=16,32,48 WARPS_N=1
@@ -18,7 +23,7 @@
 // targets: sm_80 sm_90a
 // budget: conv3d_matrix_sums registers=255 shared=0
 
-constexpr i32 THREADS = 128, STAGES = 4;
+constexpr i32 THREADS = 128, STAGES = 3;
 constexpr i32 TILE_M = THREADS / 32 / WARPS_N * WARP_M, TILE_N = WARPS_N * WARP_N;
 /// Lanes that share a chunk of the depth, and voxels that each of them copies.
 constexpr i32 LANES = THREADS / 4, VOXELS = TILE_M / LANES;
@@ -33,9 +38,10 @@ typedef Along<REAL> Weights;  // [output channel][depth]
 #else
 typedef Across<REAL, TILE_N> Weights;  // [depth][output channel]
 #endif
-typedef Across<REAL, WARP_N> Staged;  // a warp's sums, [voxel][output channel]
+typedef Across<f32, WARP_N / 2> Staged;  // half of a warp's sums, [voxel][output channel]
 
 constexpr i32 VOXEL_BYTES = Voxels::bytes(TILE_M), STAGE_BYTES = VOXEL_BYTES + Weights::bytes(TILE_N);
+static_assert(THREADS / 32 * WARP_M * Staged::PITCH <= STAGES * STAGE_BYTES, "sums leave through the memory of the stages");
 
 struct MatrixSums {
     LinkAxis axes[3];
@@ -180,49 +186,61 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
     const i32 warp_m = warp / WARPS_N * WARP_M, warp_n = warp % WARPS_N * WARP_N;
     const Fragments<REAL, Voxels, false> left(warp_m);
     const Fragments<REAL, Weights, true> right(warp_n);
+    i32 full = 0, empty = STAGES - 1;
     for (i32 step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();
         // Into the stage that all have left behind at the barrier.
-        if (step + STAGES - 1 < steps) copy((step + STAGES - 1) % STAGES);
+        if (step + STAGES - 1 < steps) copy(empty);
         cp_async_commit();
-        const u8* voxels = smem + step % STAGES * STAGE_BYTES;
+        const u8* voxels = smem + full * STAGE_BYTES;
+        empty = full;
+        full = full + 1 < STAGES ? full + 1 : 0;
         add_product(sums, voxels, left, voxels + VOXEL_BYTES, right);
     }
     cp_async_wait<0>();
     __syncthreads();
 
+    // Half of the warp's columns at a time.
     u8* staged = smem + warp * WARP_M * Staged::PITCH;
+    constexpr i32 CHUNKS = WARP_N / 2 / CHUNK<REAL>;
 #pragma unroll
-    for (i32 j = 0; j < N; j++) {
-        i32 n = 8 * j + 2 * (lane & 3), column = n0 + warp_n + n;
-        f32 shift[2] = {0.f, 0.f};
-        if (bias != nullptr && column < p.output_channels) shift[0] = wide(bias[column]), shift[1] = wide(bias[column + 1]);
+    for (i32 half = 0; half < 2; half++) {
+        __syncwarp();
 #pragma unroll
-        for (i32 i = 0; i < 2 * M; i++) {
-            Pack<REAL, 2> pair;
+        for (i32 j = 0; j < N / 2; j++)
 #pragma unroll
-            for (i32 e = 0; e < 2; e++)
-                pair.v[e] = narrow<REAL>(activate(p.activation, sums[i / 2][j][i % 2 * 2 + e] + shift[e], p.setting));
-            store<2>(reinterpret_cast<REAL*>(staged + (8 * i + (lane >> 2)) * Staged::PITCH) + n, pair);
+            for (i32 i = 0; i < 2 * M; i++) {
+                const f32(&sum)[4] = sums[i / 2][half * (N / 2) + j];
+                f32* to = reinterpret_cast<f32*>(staged + (8 * i + (lane >> 2)) * Staged::PITCH) + 8 * j + 2 * (lane & 3);
+                store(to, Pack<f32, 2>{{sum[i % 2 * 2], sum[i % 2 * 2 + 1]}});
+            }
+        __syncwarp();
+#pragma unroll 1
+        for (i32 i = lane; i < WARP_M * CHUNKS; i += 32) {
+            const u32 row = m0 + warp_m + i / CHUNKS;
+            const i32 n = i % CHUNKS * CHUNK<REAL>, column = n0 + warp_n + half * (WARP_N / 2) + n;
+            const Place at = place_of(p, row);
+            bool exists = row < u32(p.rows) && column < p.output_channels;
+            i64 voxel = at.batch;
+#pragma unroll
+            for (i32 a = 0; a < 3; a++) {
+                i32 to = phase[a].first + at.at[a] * phase[a].step;
+                exists = exists && to < p.axes[a].outputs;
+                voxel = voxel * p.axes[a].outputs + to;
+            }
+            if (!exists) continue;
+            const f32* from = reinterpret_cast<const f32*>(staged + i / CHUNKS * Staged::PITCH) + n;
+            Pack<REAL, CHUNK<REAL>> shift = {}, result;
+            if (bias != nullptr) shift = load<CHUNK<REAL>>(bias + column);
+#pragma unroll
+            for (i32 e = 0; e < CHUNK<REAL>; e += 4) {
+                const Pack<f32, 4> four = load<4>(from + e);
+#pragma unroll
+                for (i32 i = 0; i < 4; i++)
+                    result.v[e + i] = narrow<REAL>(activate(p.activation, four.v[i] + wide(shift.v[e + i]), p.setting));
+            }
+            store(out + voxel * p.output_channels + column, result);
         }
-    }
-    __syncwarp();
-    constexpr i32 CHUNKS = WARP_N / CHUNK<REAL>;
-    for (i32 i = lane; i < WARP_M * CHUNKS; i += 32) {
-        u32 row = m0 + warp_m + i / CHUNKS;
-        i32 n = n0 + warp_n + i % CHUNKS * CHUNK<REAL>;
-        Place at = place_of(p, row);
-        bool exists = row < u32(p.rows) && n < p.output_channels;
-        i64 voxel = at.batch;
-#pragma unroll
-        for (i32 a = 0; a < 3; a++) {
-            i32 to = phase[a].first + at.at[a] * phase[a].step;
-            exists = exists && to < p.axes[a].outputs;
-            voxel = voxel * p.axes[a].outputs + to;
-        }
-        if (!exists) continue;
-        auto sums_of_chunk = load<CHUNK<REAL>>(reinterpret_cast<const REAL*>(staged + Staged::offset(i / CHUNKS, i % CHUNKS)));
-        store(out + voxel * p.output_channels + n, sums_of_chunk);
     }
 }

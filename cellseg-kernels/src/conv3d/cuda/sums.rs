@@ -49,6 +49,15 @@ unsafe impl Value for Sums<i32> {}
 // SAFETY: a `repr(C)` struct of numbers, with the fields of the device's `PlainSums`.
 unsafe impl Value for Sums<i64> {}
 
+impl Sums<()> {
+    /// The same, with what depends on the kernel. There are fewer tiles along the columns than channels.
+    fn tiled<Rows>(self, rows: Rows, tiles_n: usize) -> Sums<Rows> {
+        let Sums { axes, input_channels, output_channels, to_fine, activation, setting, .. } = self;
+        let tiles_n = tiles_n as i32;
+        Sums { axes, rows, input_channels, output_channels, tiles_n, to_fine, activation, setting }
+    }
+}
+
 /// `out = sum over links of x * weights`, plus bias, through the activation: what `direct::sum` computes on the CPU.
 ///
 /// # Errors
@@ -77,7 +86,7 @@ pub(crate) fn sum(
     let rows = problem.batch * each.iter().map(|(_, most)| most).product::<usize>();
     let sums = Sums {
         axes: axes.each_ref().map(|a| LinkAxis::new(a, direction)),
-        rows: rows as i64,
+        rows: (),
         input_channels: small(op, "channels", input_channels)?,
         output_channels: small(op, "channels", output_channels)?,
         tiles_n: 0,
@@ -103,19 +112,6 @@ pub(crate) fn sum(
             let tile = MatrixTile::of(phases * rows, output_channels, device.multiprocessors());
             let tiles_n = output_channels.div_ceil(tile.columns());
             defines.extend(tile.defines());
-            let Sums { axes, input_channels, output_channels, to_fine, activation, setting, .. } = sums;
-            let rows = small(op, "voxels", rows)?;
-            let tiles = tiles_n as i32;
-            let sums = Sums {
-                axes,
-                rows,
-                input_channels,
-                output_channels,
-                tiles_n: tiles,
-                to_fine,
-                activation,
-                setting,
-            };
             let launch = Launch {
                 source: &MATRIX,
                 defines: &defines,
@@ -124,7 +120,7 @@ pub(crate) fn sum(
                 block: MatrixTile::THREADS as u32,
                 shared: tile.shared_for_sums(dtype, transposed),
             };
-            (launch, arguments.value(sums))
+            (launch, arguments.value(sums.tiled(small(op, "voxels", rows)?, tiles_n)))
         }
         Algorithm::Plain => {
             let narrow = output_channels <= PlainTile::NARROW.columns;
@@ -139,7 +135,7 @@ pub(crate) fn sum(
                 block: PlainTile::THREADS as u32,
                 shared: 0,
             };
-            (launch, arguments.value(Sums { tiles_n: tiles_n as i32, ..sums }))
+            (launch, arguments.value(sums.tiled(rows as i64, tiles_n)))
         }
     };
     // SAFETY: the kernels read and write what the problem's extents and channels say, which the operation has checked

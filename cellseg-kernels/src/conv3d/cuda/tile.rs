@@ -6,6 +6,9 @@ use cellseg_core::DType;
 /// weight gradient follow from it, and so do its last bits.
 pub(super) const BLOCKS: usize = 264;
 
+/// Steps of the depth that are in shared memory at a time.
+const STAGES: usize = 3;
+
 /// The sums that a block of 4 warps makes on the tensor cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MatrixTile {
@@ -85,20 +88,19 @@ impl MatrixTile {
         64 / dtype.size()
     }
 
-    /// Shared memory of the sums into voxels: four stages of the pipeline, or the sums on their way out.
+    /// Shared memory of the sums into voxels.
     pub(super) fn shared_for_sums(self, dtype: DType, transposed: bool) -> usize {
         let weights = match transposed {
             true => 64 * self.columns(),
             false => Self::depth(dtype) * Self::pitch(self.columns(), dtype),
         };
-        let staged = 4 * self.warp_m * Self::pitch(self.warp_n, dtype);
-        (4 * (64 * self.rows() + weights)).max(staged)
+        STAGES * (64 * self.rows() + weights)
     }
 
-    /// Shared memory of the weight gradient: four stages of the pipeline.
+    /// Shared memory of the weight gradient.
     pub(super) fn shared_for_weight_gradient(self, dtype: DType) -> usize {
         let pitches = Self::pitch(self.rows(), dtype) + Self::pitch(self.columns(), dtype);
-        4 * Self::depth(dtype) * pitches
+        STAGES * Self::depth(dtype) * pitches
     }
 }
 
