@@ -32,7 +32,7 @@ fn further() -> [Case; 4] {
     [of(1, [2, 3, 2], 35, 1), of(2, [19, 34, 33], 2, 1), of(1, [3, 35, 36], 11, 2), wide]
 }
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let further = further();
     let cases = CASES.iter().chain(&further).copied();
     cases

@@ -35,7 +35,7 @@ const FURTHER: [Case; 5] = [
     Case { windows: 1, heads: 1, dim: 4, window: [1, 1, 80], tokens: 79 },
 ];
 
-pub fn trials(device: &Device) -> Vec<Trial> {
+pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let types = [DType::F32, DType::F16, DType::BF16];
     let attentions = CASES.iter().chain(&FURTHER).flat_map(|case| types.map(|dtype| (*case, dtype)));
     let mut trials: Vec<_> = attentions
