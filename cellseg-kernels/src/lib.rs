@@ -13,6 +13,7 @@ pub mod reduce;
 pub mod resample;
 mod scratch;
 pub mod simd;
+mod sizes;
 pub mod soft_ncuts;
 pub mod softmax;
 mod walk;

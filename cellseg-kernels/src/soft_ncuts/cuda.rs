@@ -2,8 +2,9 @@
 //! to the loss and the gradient's coefficients. Nothing is read back to the host.
 
 use super::{LEAST_ASSOCIATION, NAME, geometry::Geometry};
+use crate::sizes::{blocks, few_blocks, int, tensor};
 use cellseg_core::{
-    Buffer, DType, Error, Result, Shape, Tensor,
+    DType, Error, Result, Tensor,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
     cuda_source,
 };
@@ -16,28 +17,6 @@ pub(super) const THREADS: usize = 256;
 
 /// Exponents count in powers of two.
 pub(super) const LOG_2_OF_E: f64 = LOG2_E;
-
-/// A size as the kernels take it.
-pub(super) fn int(size: usize) -> Result<i32> {
-    i32::try_from(size).map_err(|_| too_large(size))
-}
-
-/// A number of blocks along x.
-pub(super) fn blocks(count: usize) -> Result<u32> {
-    int(count).map(i32::cast_unsigned)
-}
-
-/// A number of blocks along y or z.
-pub(super) fn few_blocks(count: usize) -> Result<u32> {
-    u16::try_from(count).map(u32::from).map_err(|_| too_large(count))
-}
-
-fn too_large(size: usize) -> Error {
-    Error::argument(
-        NAME,
-        format!("{size} of something is more than a GPU takes at once; split the batch or use the CPU"),
-    )
-}
 
 /// Checks that a block gets the shared memory that the window asks for.
 pub(super) fn check_shared(device: &Cuda, geometry: &Geometry, bytes: usize) -> Result<()> {
@@ -52,19 +31,6 @@ pub(super) fn check_shared(device: &Cuda, geometry: &Geometry, bytes: usize) -> 
         device.shared_per_block()
     );
     Err(Error::argument(NAME, why))
-}
-
-/// A buffer as a tensor.
-pub(super) fn tensor(dims: &[usize], buffer: CudaBuffer) -> Result<Tensor> {
-    Tensor::from_buffer(Shape::new(dims)?, Buffer::Cuda(buffer))
-}
-
-/// The buffer of a tensor that a kernel before left on the device.
-pub(super) fn buffer(tensor: &Tensor) -> Result<&CudaBuffer> {
-    match tensor.buffer() {
-        Buffer::Cuda(buffer) => Ok(buffer),
-        Buffer::Cpu(_) => Err(Error::Device(format!("{NAME}: what the forward pass left is not on the GPU"))),
-    }
 }
 
 /// The associations of the parts of all items.
@@ -109,11 +75,11 @@ pub(super) fn end(
 ) -> Result<Tensor> {
     let Geometry { n, k, .. } = *geometry;
     let ends = Ends {
-        n: int(n)?,
-        k: int(k)?,
-        channels: int(of.channels)?,
-        parts: int(of.parts)?,
-        quantities: int(of.quantities)?,
+        n: int(NAME, n)?,
+        k: int(NAME, k)?,
+        channels: int(NAME, of.channels)?,
+        parts: int(NAME, of.parts)?,
+        quantities: int(NAME, of.quantities)?,
         exact: i32::from(of.masses.is_none()),
         least_association: LEAST_ASSOCIATION as f32,
         steepness: of.steepness as f32,
@@ -125,7 +91,7 @@ pub(super) fn end(
         source: &QUOTIENTS,
         defines: &[("REAL", real)],
         kernel: "quotients",
-        grid: [blocks(k)?, few_blocks(n)?, 1],
+        grid: [blocks(NAME, &[k])?, few_blocks(NAME, n)?, 1],
         block: THREADS as u32,
         shared: 0,
     };

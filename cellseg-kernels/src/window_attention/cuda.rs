@@ -1,9 +1,13 @@
 //! Window attention on a GPU: which kernels, and their launch shapes and arguments.
 
 use super::{WindowAttention, layout::Layout, windows::Windows};
-use crate::conv3d::Precision;
+use crate::{
+    conv3d::Precision,
+    sizes::{blocks, few_blocks, int, ints, tensor},
+    walk::{on_gpu, walk},
+};
 use cellseg_core::{
-    Buffer, DType, Error, Result, Shape, Tensor,
+    DType, Error, Result, Tensor,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
     cuda_source,
 };
@@ -105,34 +109,6 @@ impl Padded {
     }
 }
 
-fn too_large(size: usize) -> Error {
-    Error::argument(
-        NAME,
-        format!("{size} of something is more than a GPU takes at once; split the batch or use the CPU"),
-    )
-}
-
-fn int(size: usize) -> Result<i32> {
-    i32::try_from(size).map_err(|_| too_large(size))
-}
-
-fn ints(sizes: [usize; 3]) -> Result<[i32; 3]> {
-    Ok([int(sizes[0])?, int(sizes[1])?, int(sizes[2])?])
-}
-
-/// A number of blocks.
-fn blocks(counts: &[usize]) -> Result<u32> {
-    let product = counts.iter().try_fold(1usize, |product, &count| product.checked_mul(count));
-    int(product.unwrap_or(usize::MAX)).map(i32::cast_unsigned)
-}
-
-fn buffer(tensor: &Tensor) -> Result<&CudaBuffer> {
-    match tensor.buffer() {
-        Buffer::Cuda(buffer) => Ok(buffer),
-        Buffer::Cpu(_) => Err(Error::Device(format!("{NAME}: what the forward pass left is not on the GPU"))),
-    }
-}
-
 impl<'a> Plan<'a> {
     pub(super) fn new(
         device: &'a Arc<Cuda>,
@@ -147,21 +123,21 @@ impl<'a> Plan<'a> {
         let windows = settings.regions.as_deref().map(|regions| regions.windows_cut());
         let [grid, window, shift] = windows.map_or([[1; 3]; 3], |w| [w.grid(), w.window(), w.shift()]);
         let geometry = Geometry {
-            windows: int(layout.windows)?,
-            tokens: int(layout.tokens)?,
-            heads: int(layout.heads)?,
-            dim: int(layout.dim)?,
+            windows: int(NAME, layout.windows)?,
+            tokens: int(NAME, layout.tokens)?,
+            heads: int(NAME, layout.heads)?,
+            dim: int(NAME, layout.dim)?,
             scale: (scale * LOG2_E) as f32,
             gradient_scale: scale as f32,
-            differences: int(differences)?,
-            table_h: int(h)?,
-            table_w: int(w)?,
+            differences: int(NAME, differences)?,
+            table_h: int(NAME, h)?,
+            table_w: int(NAME, w)?,
             // The difference zero is in the middle of the table.
-            centre: int(differences / 2)?,
+            centre: int(NAME, differences / 2)?,
             masked: i32::from(windows.is_some()),
-            grid: ints(grid)?,
-            window: ints(window)?,
-            shift: ints(shift)?,
+            grid: ints(NAME, grid)?,
+            window: ints(NAME, window)?,
+            shift: ints(NAME, shift)?,
             shares: 1,
         };
         let strict = dtype == DType::F32 && Precision::default() == Precision::Strict;
@@ -196,7 +172,7 @@ impl<'a> Plan<'a> {
             };
             let shared = padded.shared(pass);
             let (source, defines) = (&TENSOR_CORES, &defines[..]);
-            Launch { source, defines, kernel, grid: [blocks(&counts)?, 1, 1], block: 256, shared }
+            Launch { source, defines, kernel, grid: [blocks(NAME, &counts)?, 1, 1], block: 256, shared }
         } else {
             let (kernel, count) = match pass {
                 Pass::Forward => ("plain_forward", windows * heads * tokens),
@@ -212,7 +188,7 @@ impl<'a> Plan<'a> {
                 ([count.div_ceil(PLAIN_ROWS), 1, 1, 1], 32 * PLAIN_ROWS, shared)
             };
             let defines = &defines[..1];
-            let grid = [blocks(&counts)?, 1, 1];
+            let grid = [blocks(NAME, &counts)?, 1, 1];
             Launch { source: &PLAIN, defines, kernel, grid, block: block as u32, shared }
         };
         if launch.shared > self.device.shared_per_block() {
@@ -240,7 +216,7 @@ impl<'a> Plan<'a> {
         let arguments = Arguments::new().input(qkv).optional(table).output(out).output(&mut logarithms);
         // SAFETY: the shapes were checked when the operation was asked for its own.
         unsafe { self.launch(Pass::Forward, self.geometry, arguments)? };
-        Tensor::from_buffer(Shape::new(&[windows, heads, tokens])?, Buffer::Cuda(logarithms))
+        tensor(&[windows, heads, tokens], logarithms)
     }
 
     /// Computes the gradient of `qkv`, and returns that of the table where it is wanted.
@@ -252,8 +228,8 @@ impl<'a> Plan<'a> {
         of_qkv: &mut CudaBuffer,
         wants_table: bool,
     ) -> Result<Option<Tensor>> {
-        let table = table.map(buffer).transpose()?;
-        let logarithms = buffer(logarithms)?;
+        let table = table.map(|t| on_gpu(NAME, t)).transpose()?;
+        let logarithms = on_gpu(NAME, logarithms)?;
         let mut means = CudaBuffer::new(self.device, DType::F32, logarithms.len())?;
         let arguments = Arguments::new().input(qkv).optional(table).input(grad).input(out);
         let arguments = arguments.input(logarithms).output(&mut means).output(of_qkv);
@@ -271,26 +247,25 @@ impl<'a> Plan<'a> {
         let rows = if self.padded.is_some() { ROWS } else { PLAIN_SIDE };
         let blocks_of_share = tokens.div_ceil(columns) * tokens.div_ceil(rows) * heads;
         let shares = (BIAS_BLOCKS / blocks_of_share).clamp(1, windows.clamp(1, MOST_SHARES));
-        let geometry = Geometry { shares: int(shares)?, ..self.geometry };
+        let geometry = Geometry { shares: int(NAME, shares)?, ..self.geometry };
         let mut sums = CudaBuffer::new(self.device, DType::F32, shares * heads * tokens * tokens)?;
         // SAFETY: as above; `sums` has the shape that the kernels state.
         unsafe { self.launch(Pass::Bias, geometry, inputs().input(&means).output(&mut sums))? };
         let differences = geometry.differences as usize;
         let mut of_table = CudaBuffer::new(self.device, qkv.dtype(), differences * heads)?;
         let lines = differences / (2 * geometry.table_w as usize - 1);
-        let heads_grid = u16::try_from(heads).map_err(|_| too_large(heads))?;
         let launch = Launch {
             source: &TABLE_GRADIENT,
             defines: &[("REAL", self.real)],
             kernel: "table_gradient",
-            grid: [blocks(&[lines])?, heads_grid.into(), 1],
+            grid: [blocks(NAME, &[lines])?, few_blocks(NAME, heads)?, 1],
             block: 128,
             shared: 0,
         };
         let arguments = Arguments::new().input(&sums).output(&mut of_table).value(geometry);
         // SAFETY: as above.
         unsafe { self.device.launch(launch, arguments)? };
-        Ok(Some(Tensor::from_buffer(Shape::new(&[differences, heads])?, Buffer::Cuda(of_table))?))
+        tensor(&[differences, heads], of_table).map(Some)
     }
 }
 
@@ -330,21 +305,14 @@ pub(super) fn cut(
     let count = y.len() * size / word;
     let cut = Cut {
         count: count as i64,
-        words: int(channels * size / word)?,
-        volume: ints(windows.volume())?,
-        grid: ints(windows.grid())?,
-        window: ints(windows.window())?,
-        shift: ints(windows.shift())?,
+        words: int(NAME, channels * size / word)?,
+        volume: ints(NAME, windows.volume())?,
+        grid: ints(NAME, windows.grid())?,
+        window: ints(NAME, windows.window())?,
+        shift: ints(NAME, windows.shift())?,
     };
-    let most = 16 * device.multiprocessors().max(1);
-    let launch = Launch {
-        source: &PARTITION,
-        defines: &[("WORD", name)],
-        kernel,
-        grid: [count.div_ceil(256).min(most) as u32, 1, 1],
-        block: 256,
-        shared: 0,
-    };
+    let defines = [("WORD", name)];
+    let launch = walk(device, &PARTITION, &defines, kernel, count);
     // SAFETY: `y` holds `count` words, and `x` those of the volumes or windows that they come from.
     unsafe { device.launch(launch, Arguments::new().input(x).output(y).value(cut)) }
 }

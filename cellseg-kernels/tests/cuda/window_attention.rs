@@ -54,8 +54,9 @@ fn input(dims: &[usize], seed: u64, dtype: DType) -> Tensor {
 fn trial(device: &Device, case: Case, dtype: DType, table: bool) -> Trial {
     let Case { windows, heads, dim, window, tokens } = case;
     let with = if table { "a table" } else { "no table" };
-    let name =
-        format!("window_attention: {windows} x {tokens} of {window:?}, {heads} heads of {dim}, {with}, {dtype:?}");
+    let name = format!(
+        "window_attention: {windows} x {tokens} of {window:?}, {heads} heads of {dim}, {with}, {dtype:?}"
+    );
     let device = device.clone();
     Trial::test(name, move || {
         let settings = WindowAttention { heads, window, scale: None, regions: None };
@@ -81,8 +82,9 @@ const VOLUMES: [Volume; 4] = [
 /// A block of Swin: cut, attend, put back.
 fn shifted(device: &Device, (extents, window, shift, channels): Volume, dtype: DType) -> Trial {
     let device = device.clone();
-    let name =
-        format!("window_attention: {channels} of {extents:?} in windows {window:?} shifted {shift:?}, {dtype:?}");
+    let name = format!(
+        "window_attention: {channels} of {extents:?} in windows {window:?} shifted {shift:?}, {dtype:?}"
+    );
     Trial::test(name, move || {
         let windows = Windows::new(extents, window, shift)?;
         let [d, h, w] = extents;

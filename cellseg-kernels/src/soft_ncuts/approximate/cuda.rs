@@ -3,10 +3,14 @@
 use super::{
     super::{
         NAME, SoftNCuts,
-        cuda::{LOG_2_OF_E, Parts, THREADS, blocks, buffer, check_shared, end, few_blocks, int, tensor},
+        cuda::{LOG_2_OF_E, Parts, THREADS, check_shared, end},
         geometry::Geometry,
     },
     Approximate, LEAST_PROBABILITY,
+};
+use crate::{
+    sizes::{blocks, few_blocks, int, ints, tensor},
+    walk::on_gpu,
 };
 use cellseg_core::{
     DType, Kernel, Result, Shape, Tensor,
@@ -77,24 +81,24 @@ impl Tiling {
         let tile_voxels = COLUMNS / tile_classes;
         let parts = w.div_ceil(tile_voxels) * h.div_ceil(ROWS) * d.div_ceil(DEPTH);
         let volume = Volume {
-            n: int(n)?,
-            d: int(d)?,
-            h: int(h)?,
-            w: int(w)?,
-            k: int(k)?,
-            c: int(c)?,
-            reach: [int(reach[0])?, int(reach[1])?, int(reach[2])?],
-            chunks: int((d * h * w).div_ceil(CHUNK).min(MOST_CHUNKS))?,
-            tile_classes: int(tile_classes)?,
-            tile_voxels: int(tile_voxels)?,
-            depth: int(DEPTH)?,
+            n: int(NAME, n)?,
+            d: int(NAME, d)?,
+            h: int(NAME, h)?,
+            w: int(NAME, w)?,
+            k: int(NAME, k)?,
+            c: int(NAME, c)?,
+            reach: ints(NAME, reach)?,
+            chunks: int(NAME, (d * h * w).div_ceil(CHUNK).min(MOST_CHUNKS))?,
+            tile_classes: int(NAME, tile_classes)?,
+            tile_voxels: int(NAME, tile_voxels)?,
+            depth: int(NAME, DEPTH)?,
             recording: i32::from(recording),
             near: (LOG_2_OF_E * 0.5 * settings.sigma_space.powi(-2)) as f32,
             alike: (LOG_2_OF_E * settings.sigma_intensity.powi(-2)) as f32,
             least_probability: LEAST_PROBABILITY as f32,
         };
         let tile = (ROWS + 2 * reach[1]) * (tile_voxels + 2 * reach[2]) * tile_classes;
-        Ok(Tiling { volume, parts, blocks: blocks(n * parts * k.div_ceil(tile_classes))?, tile })
+        Ok(Tiling { volume, parts, blocks: blocks(NAME, &[n * parts * k.div_ceil(tile_classes)])?, tile })
     }
 
     /// Bytes of shared memory: the window's factors; and for each of `smoothed` quantities its tile, the same after the sum
@@ -129,7 +133,7 @@ impl Approximate {
             source: &KERNELS,
             defines: &[("REAL", Cuda::real(NAME, probabilities.dtype())?)],
             kernel: "mean_sums",
-            grid: [chunks, few_blocks(n)?, few_blocks(k.div_ceil(THREADS) * c)?],
+            grid: [chunks, few_blocks(NAME, n)?, few_blocks(NAME, k.div_ceil(THREADS) * c)?],
             block: THREADS as u32,
             shared: 0,
         };
@@ -138,7 +142,8 @@ impl Approximate {
         unsafe { device.launch(launch, arguments)? };
         let mut centres = CudaBuffer::new(device, DType::F32, n * c * k * 2)?;
         let mut masses = CudaBuffer::new(device, DType::F64, n * k)?;
-        let of_means = Launch { kernel: "means", grid: [blocks(k)?, few_blocks(n)?, 1], ..launch };
+        let of_means =
+            Launch { kernel: "means", grid: [blocks(NAME, &[k])?, few_blocks(NAME, n)?, 1], ..launch };
         let arguments = Arguments::new().input(&sums).output(&mut centres).output(&mut masses).value(volume);
         // SAFETY: as above.
         unsafe { device.launch(of_means, arguments)? };
@@ -203,8 +208,8 @@ impl Kernel<3> for GradientOnGpu {
         };
         let arguments = inputs.into_iter().fold(Arguments::new(), Arguments::input);
         let arguments = arguments
-            .input(buffer(&self.moments.centres)?)
-            .input(buffer(&self.moments.coefficients)?)
+            .input(on_gpu(NAME, &self.moments.centres)?)
+            .input(on_gpu(NAME, &self.moments.coefficients)?)
             .output(out)
             .value(tiling.volume);
         // SAFETY: the buffers have the shapes that the kernel states.

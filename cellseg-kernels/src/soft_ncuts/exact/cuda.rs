@@ -3,10 +3,14 @@
 use super::{
     super::{
         NAME, SoftNCuts,
-        cuda::{LOG_2_OF_E, Parts, THREADS, blocks, buffer, check_shared, end, few_blocks, int, tensor},
+        cuda::{LOG_2_OF_E, Parts, THREADS, check_shared, end},
         geometry::Geometry,
     },
     Exact,
+};
+use crate::{
+    sizes::{blocks, few_blocks, int, ints, tensor},
+    walk::on_gpu,
 };
 use cellseg_core::{
     DType, Kernel, Result, Shape, Tensor,
@@ -55,13 +59,13 @@ impl Pairs {
     fn new(settings: &SoftNCuts, geometry: &Geometry, recording: bool) -> Result<Self> {
         let Geometry { n, d, h, w, k, c, reach } = *geometry;
         Ok(Pairs {
-            n: int(n)?,
-            d: int(d)?,
-            h: int(h)?,
-            w: int(w)?,
-            k: int(k)?,
-            c: int(c)?,
-            radius: [int(reach[0])?, int(reach[1])?, int(reach[2])?],
+            n: int(NAME, n)?,
+            d: int(NAME, d)?,
+            h: int(NAME, h)?,
+            w: int(NAME, w)?,
+            k: int(NAME, k)?,
+            c: int(NAME, c)?,
+            radius: ints(NAME, reach)?,
             recording: i32::from(recording),
             near: (LOG_2_OF_E * settings.sigma_space.powi(-2)) as f32,
             scale: (LOG_2_OF_E.sqrt() / settings.sigma_intensity) as f32,
@@ -112,7 +116,7 @@ impl Exact {
                 ("RADIUS", radius_name),
             ],
             kernel: "pair_sums",
-            grid: [blocks(n * parts * k.div_ceil(classes))?, 1, 1],
+            grid: [blocks(NAME, &[n * parts * k.div_ceil(classes)])?, 1, 1],
             block: THREADS as u32,
             shared,
         };
@@ -170,15 +174,15 @@ impl Kernel<1> for GradientOnGpu {
                 ("RADIUS", "2"),
             ],
             kernel: "combine",
-            grid: [blocks((d * h * w).div_ceil(THREADS))?, few_blocks(n)?, 1],
+            grid: [blocks(NAME, &[(d * h * w).div_ceil(THREADS)])?, few_blocks(NAME, n)?, 1],
             block: THREADS as u32,
             shared: 0,
         };
         let arguments = Arguments::new()
             .input(grad)
-            .input(buffer(&self.around.within)?)
-            .input(buffer(&self.around.degree)?)
-            .input(buffer(&self.around.coefficients)?)
+            .input(on_gpu(NAME, &self.around.within)?)
+            .input(on_gpu(NAME, &self.around.degree)?)
+            .input(on_gpu(NAME, &self.around.coefficients)?)
             .output(out)
             .value(Pairs::new(&self.settings, &geometry, true)?);
         // SAFETY: the buffers have the shapes that the kernel states.
