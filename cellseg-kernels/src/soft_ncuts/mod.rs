@@ -10,6 +10,9 @@
 //! Both forms take time proportional to the voxels and, beyond the gradient itself, memory that is stated with each:
 //! no weight is ever stored. Sums are taken over parts that depend on the shape alone and in a fixed order, in double
 //! precision from the rows up, so that the number of threads changes no bit.
+//!
+//! On a GPU nothing of this comes back to the host: the loss and the coefficients of the gradient are numbers on the device.
+//! There the approximate form keeps no volume between the passes, and the exact one its two sums of each voxel in `f32`.
 
 mod approximate;
 #[cfg(any(test, feature = "testing"))]

@@ -9,20 +9,29 @@
 // forward             rows are queries; online softmax in powers of two; saves the logarithm of each row's sum.
 // query_gradient      rows are queries: p = exp(score - logarithm), s = p (g . v - g . o), sum(s k). Also leaves g . o.
 // key_value_gradient  rows are keys: the same scores turned, sum(p g) and sum(s q).
-// bias_gradient       rows are queries, one tile of keys: sum of s over the windows of one share; table_gradient in bias.cu
+// bias_gradient       rows are queries, one tile of keys: sum of s over the windows of one share; table_gradient.cu
 //                     adds them up by differences. No two threads ever add to the same number.
 //
 // The bias of a pair of tokens is one number of a head's table, which lies in shared memory (8.8 kB for 7^3): with
-// place(z, y, x) = (z (2h - 1) + y) (2w - 1) + x its index is place(query) - place(key) + centre. A gather costs a quarter
-// of the shared memory's cycles that the exponential costs of its own unit.
+// place(z, y, x) = (z (2h - 1) + y) (2w - 1) + x its index is place(query) - place(key) + centre. Neighbouring rows meet in
+// the same numbers, so a gather takes half of the cycles that the score's exponential takes in its own unit.
 //
-// Shared memory at DIM = 16, f16 or bf16, 7^3: 28.5, 35.2, 36.3 and 27.6 kB with the table, so 2 blocks of 256 threads fit by
-// registers (16 warps a multiprocessor). Device memory: qkv once and the output once a pass (from L2 for the tiles beyond
-// the first); 64 FLOPs of products a score and pass at DIM = 16 against one exponential: bound by the exponentials,
-// 16 a cycle and multiprocessor. 125 windows, 3 heads, 343 tokens: 44 M scores, 11.9 us a pass on an H100 or H200, where
-// 2.8 GFLOP of products take 2.9 us at 989 TFLOP/s. The gradient is three passes.
+// Registers at DIM = 16, f16 or bf16: 128, 106, 122 and 128; heads of 64 numbers take up to 192, in f32 up to 252, and one
+// block a multiprocessor. Shared memory there, with the table of 7^3: 28.2, 28.2, 28.2 and 24.4 kB. So registers let two
+// blocks, 16 warps, on a multiprocessor.
+//
+// On paper, on an H100 or H200 (132 multiprocessors at 1.755 GHz), bf16, 125 windows of 343 tokens, 3 heads of 16 numbers:
+// 44 M scores. forward: 2.8 GFLOP of products (2.9 us at 989 TFLOP/s dense), 16.5 MB of qkv and output (4.9 us at
+// 3.35 TB/s, 3.4 at 4.8; 171 FLOPs a byte), 44 M exponentials at 16 a cycle and multiprocessor, 11.9 us: that is its bound,
+// and the seven other instructions of a score take 10.4 us of the schedulers beside it. The gradient has three passes of one
+// exponential and two to four products a score each: 36 us by the exponentials, about 60 in all. PyTorch's chain writes
+// and reads the scores six to eight times forward, 88 MB each in bf16: 160 us and more at 3.35 TB/s, twice that backward.
 //
 // instances: REAL=f32,f16,bf16 DIM=16,32,64
+// budget: forward registers=173 shared=1024
+// budget: query_gradient registers=193 shared=1024
+// budget: key_value_gradient registers=223 shared=1024
+// budget: bias_gradient registers=252 shared=1024
 
 constexpr i32 THREADS = 256;
 constexpr i32 ROWS = THREADS / 32 * 16;

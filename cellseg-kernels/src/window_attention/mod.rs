@@ -15,6 +15,7 @@
 //! | `tile` | the register tiles |
 //! | `forward`, `backward` | one head of one window |
 //! | `op` | all of them as an operation on tensors |
+//! | `cuda` | the same on a GPU: flash style on tensor cores, or plain |
 
 mod backward;
 mod bias;

@@ -5,7 +5,7 @@ use cellseg_core::{
     testing::{check_parity, noise, wide},
 };
 use cellseg_kernels::soft_ncuts::{
-    Form,
+    Form, SoftNCuts,
     cases::{CASES, Case},
     soft_ncuts,
 };
@@ -40,7 +40,7 @@ pub(crate) fn trials(device: &Device) -> Vec<Trial> {
         .flat_map(|(case, form)| {
             [DType::F32, DType::F16, DType::BF16].map(|dtype| trial(device, case, form, dtype))
         })
-        .chain([no_gradient(device)])
+        .chain([no_gradient(device), too_wide(device)])
         .collect()
 }
 
@@ -86,6 +86,22 @@ fn no_gradient(device: &Device) -> Trial {
             let tape = cellseg_core::Tape::new();
             let recorded = soft_ncuts(&p.trainable().on(&tape), &image, &case.with(form))?.item()?;
             assert_eq!(alone, recorded, "{form:?}");
+        }
+        Ok(())
+    })
+}
+
+/// A window of which the halo fits no block's shared memory.
+fn too_wide(device: &Device) -> Trial {
+    let device = device.clone();
+    Trial::test("soft_ncuts: a radius beyond shared memory is told with what to do", move || {
+        let p = Tensor::full(0.5f32, &[1, 1, 300, 300, 2])?.to(&device)?;
+        let image = Tensor::full(1.0f32, &[1, 1, 300, 300, 1])?.to(&device)?;
+        for form in [Form::Approximate, Form::Exact] {
+            let settings = SoftNCuts { form, radius: 200, ..SoftNCuts::default() };
+            let told =
+                soft_ncuts(&p, &image, &settings).map(|_| ()).expect_err("it does not fit").to_string();
+            assert!(told.contains("make the radius smaller or use the CPU"), "{told}");
         }
         Ok(())
     })
