@@ -28,10 +28,10 @@
 // and reads the scores six to eight times forward, 88 MB each in bf16: 160 us and more at 3.35 TB/s, twice that backward.
 //
 // instances: REAL=f32,f16,bf16 DIM=16,32,64
-// budget: forward registers=173 shared=1024
-// budget: query_gradient registers=193 shared=1024
-// budget: key_value_gradient registers=223 shared=1024
-// budget: bias_gradient registers=252 shared=1024
+// budget: forward registers=173 shared=0
+// budget: query_gradient registers=193 shared=0
+// budget: key_value_gradient registers=223 shared=0
+// budget: bias_gradient registers=252 shared=0
 
 constexpr i32 THREADS = 256;
 constexpr i32 ROWS = THREADS / 32 * 16;

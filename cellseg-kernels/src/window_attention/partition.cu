@@ -4,8 +4,8 @@
 //
 // instances: WORD=u16,u32,quad
 // targets: sm_75 sm_80 sm_90a
-// budget: partition registers=52 shared=1024
-// budget: reverse registers=40 shared=1024
+// budget: partition registers=52 shared=0
+// budget: reverse registers=40 shared=0
 
 typedef Pack<u32, 4> quad;
 

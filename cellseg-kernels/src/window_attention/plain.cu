@@ -10,10 +10,10 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
-// budget: plain_forward registers=91 shared=1024
-// budget: plain_query_gradient registers=88 shared=1024
-// budget: plain_key_value_gradient registers=113 shared=1024
-// budget: plain_bias_gradient registers=60 shared=1024
+// budget: plain_forward registers=91 shared=0
+// budget: plain_query_gradient registers=88 shared=0
+// budget: plain_key_value_gradient registers=113 shared=0
+// budget: plain_bias_gradient registers=60 shared=0
 
 constexpr i32 THREADS = 128;
 constexpr i32 WARPS = THREADS / 32;

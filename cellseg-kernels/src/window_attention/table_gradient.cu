@@ -7,7 +7,7 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
-// budget: table_gradient registers=64 shared=2048
+// budget: table_gradient registers=64 shared=1024
 
 constexpr i32 THREADS = 128;
 

@@ -17,10 +17,10 @@
 //
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
-// budget: mean_sums registers=48 shared=3072
-// budget: means registers=58 shared=2048
-// budget: associations registers=80 shared=3072
-// budget: gradient registers=80 shared=1024
+// budget: mean_sums registers=48 shared=2048
+// budget: means registers=58 shared=1024
+// budget: associations registers=80 shared=2048
+// budget: gradient registers=80 shared=0
 
 struct Volume {
     i32 n, d, h, w, k, c;

@@ -16,8 +16,8 @@
 // instances: REAL=f32,f16,bf16 CLASSES=2,4,8 CHANNELS=1 RADIUS=2
 // instances: REAL=f32,f16,bf16 CLASSES=2,4,8 CHANNELS=0 RADIUS=0
 // targets: sm_75 sm_80 sm_90a
-// budget: pair_sums registers=128 shared=2048
-// budget: combine registers=38 shared=1024
+// budget: pair_sums registers=128 shared=1024
+// budget: combine registers=38 shared=0
 
 struct Pairs {
     i32 n, d, h, w, k, c;
