@@ -100,6 +100,11 @@ impl<const N: usize> Op<N> for Concat {
     }
 }
 
+/// The channels `first..first + count` of `x`, as a constant.
+pub(crate) fn channels(x: &Tensor, first: usize, count: usize) -> Result<Tensor> {
+    Ok(run(&Channels { first, count }, [x.into()])?.0)
+}
+
 /// The channels `first..first + count`.
 #[derive(Clone)]
 struct Channels {

@@ -5,6 +5,8 @@
 //! `(gamma * g - mean(gamma * g) - u * mean(gamma * g * u)) / sqrt(variance + eps)` with means over the group. The first
 //! pass takes the sums, the second finds the input's gradient.
 //!
+//! Where the statistics were given the terms with means are left out.
+//!
 //! What stands before or after the norm is computed again from the input, piece by piece, in a cache: memory is the
 //! bottleneck, and the recomputation takes none.
 
@@ -32,6 +34,8 @@ pub(super) struct Gradient {
     pub(super) computed: Computed,
     /// Whether the gradient of what went into the last stage is asked for.
     pub(super) keep_stage: bool,
+    /// Whether the statistics were given, and do not depend on the input.
+    pub(super) is_given: bool,
 }
 
 /// What is found along with the gradient of the input.
@@ -138,6 +142,9 @@ impl Gradient {
                 of_beta[i] += plain[i];
             }
             let over = |sums: &[f64], channel: usize| {
+                if self.is_given {
+                    return 0.0;
+                }
                 let first = channel / width * width;
                 (first..first + width).map(|i| gamma[i].wide() * sums[i]).sum::<f64>() / count
             };

@@ -14,11 +14,25 @@ use cellseg_core::{
     cuda::{Cuda, CudaBuffer},
     run,
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The operation on an input, a scale and a shift, and a residual if there are four inputs.
 #[derive(Debug, Clone)]
-pub(super) struct GroupNorm(pub(super) Norm);
+pub(super) struct GroupNorm {
+    pub(super) norm: Norm,
+    pub(super) statistics: Statistics,
+}
+
+/// Which means and reciprocal standard deviations, `[n, 2, groups]`, numbers are normalised by.
+#[derive(Debug, Clone)]
+pub(super) enum Statistics {
+    /// Those of the numbers.
+    Own,
+    /// The same, which are also put here.
+    Told(Arc<OnceLock<Tensor>>),
+    /// These.
+    Given(Tensor),
+}
 
 /// What the gradient needs that is computed along with the output.
 #[derive(Debug, Clone)]
@@ -69,17 +83,42 @@ struct Inputs<'a, T> {
 impl GroupNorm {
     fn compute<T: Real>(&self, shape: Shape, inputs: &Inputs<'_, T>, out: &mut [T]) -> Result<Computed> {
         let pieces = Pieces::of(shape.dims());
-        let mut masks = self.0.stage().draw.map(|_| pieces.masks()).transpose()?;
+        let mut masks = self.norm.stage().draw.map(|_| pieces.masks()).transpose()?;
         let words = masks.as_mut().map_or(Ok(&mut [][..]), Tensor::as_mut_slice)?;
-        let statistics = self.statistics(&pieces, inputs.x.unwrap_or(out), words)?;
-        let computed = Computed { statistics, masks };
+        let statistics = match &self.statistics {
+            Statistics::Given(statistics) => {
+                self.draw(&pieces, words);
+                statistics.clone()
+            }
+            Statistics::Own | Statistics::Told(_) => self.find(&pieces, inputs.x.unwrap_or(out), words)?,
+        };
+        let computed = self.tell(Computed { statistics, masks });
         self.finish(&pieces, inputs, &computed, out)?;
         Ok(computed)
     }
 
+    /// Puts the statistics where they were asked for.
+    fn tell(&self, computed: Computed) -> Computed {
+        if let Statistics::Told(told) = &self.statistics {
+            // Only the first run tells them: there is no other for one call.
+            let _ = told.set(computed.statistics.clone());
+        }
+        computed
+    }
+
+    /// Draws the masks alone.
+    fn draw(&self, pieces: &Pieces, masks: &mut [i32]) {
+        if let Some(drawing) = self.norm.stage().draw {
+            let piece = |_, place: Place, mask: &mut [Block], _: &mut [f32]| {
+                draw::<f32>(drawing, place.numbers.start, mask);
+            };
+            pieces.map(pieces.split_masks(masks), piece);
+        }
+    }
+
     /// The first pass: draws the masks, and finds the statistics.
-    fn statistics<T: Real>(&self, pieces: &Pieces, x: &[T], masks: &mut [i32]) -> Result<Tensor> {
-        let (norm, stage) = (&self.0, self.0.stage());
+    fn find<T: Real>(&self, pieces: &Pieces, x: &[T], masks: &mut [i32]) -> Result<Tensor> {
+        let (norm, stage) = (&self.norm, self.norm.stage());
         let plain = norm.order == Order::NormFirst || stage.is_identity();
         let piece = |_, place: Place, mask: &mut [Block], scratch: &mut [T]| {
             if let Some(drawing) = stage.draw {
@@ -105,7 +144,7 @@ impl GroupNorm {
         computed: &Computed,
         out: &mut [T],
     ) -> Result<()> {
-        let (norm, stage, masks) = (&self.0, self.0.stage(), computed.masks()?);
+        let (norm, stage, masks) = (&self.norm, self.norm.stage(), computed.masks()?);
         let coefficients = computed.coefficients(pieces, norm.groups, [inputs.gamma, inputs.beta])?;
         let piece = |i, Place { sample, numbers }: Place, out: &mut [T], _: &mut [T]| {
             let (mask, coefficients) = (pieces.mask_of(i, masks), &coefficients[sample]);
@@ -137,7 +176,7 @@ impl GroupNorm {
 
     /// Whether an activation or dropout follows the norm and the residual.
     fn stage_is_last(&self) -> bool {
-        self.0.order == Order::NormFirst && !self.0.stage().is_identity()
+        self.norm.order == Order::NormFirst && !self.norm.stage().is_identity()
     }
 }
 
@@ -147,8 +186,8 @@ impl<const N: usize> Kernel<N> for GroupNorm {
     type Aux = Computed;
 
     fn shape(&self, shapes: [Shape; N]) -> Result<Shape> {
-        let x = check(<Self as Kernel<N>>::NAME, &shapes, self.0.eps)?;
-        self.0.check(<Self as Kernel<N>>::NAME, x)?;
+        let x = check(<Self as Kernel<N>>::NAME, &shapes, self.norm.eps)?;
+        self.norm.check(<Self as Kernel<N>>::NAME, x)?;
         Ok(x)
     }
 
@@ -182,7 +221,7 @@ impl<const N: usize> Kernel<N> for GroupNorm {
         out: &mut CudaBuffer,
         recording: bool,
     ) -> Result<Computed> {
-        cuda::group::forward(device, &self.0, shapes[0], &inputs, out, recording)
+        Ok(self.tell(cuda::group::forward(device, self, shapes[0], &inputs, out, recording)?))
     }
 }
 
@@ -212,7 +251,8 @@ impl<const N: usize> Op<N> for GroupNorm {
         // Where nothing follows the sum, the residual's gradient is that of the output.
         let mut of_residual = (wants_residual && !self.stage_is_last()).then(|| grad.clone());
         let keep_stage = wants_residual && self.stage_is_last();
-        let gradient = Gradient { norm: self.0, gamma, beta, computed, keep_stage };
+        let is_given = matches!(self.statistics, Statistics::Given(_));
+        let gradient = Gradient { norm: self.norm, gamma, beta, computed, keep_stage, is_given };
         let (of_x, found) = match residual {
             Some(residual) => run(&gradient, [grad.into(), x.into(), residual.into()]),
             None => run(&gradient, [grad.into(), x.into()]),

@@ -5,10 +5,12 @@
 //! | [`group_norm`] | of one sample, all voxels of some neighbouring channels (Wu and He, ECCV 2018) |
 //! | [`instance_norm`] | of one sample, all voxels of one channel (Ulyanov, Vedaldi and Lempitsky, 2016) |
 //! | [`layer_norm`] | of one voxel, all channels (Ba, Kiros and Hinton, 2016) |
+//! | [`batch_norm`], [`batch_norm_training`] | all voxels of one channel, of all samples (Ioffe and Szegedy, ICML 2015) |
 //! | [`norm`] | as in [`group_norm`], with an activation, dropout and a residual in the same passes |
 //!
 //! `y = (x - mean) / sqrt(variance + eps) * gamma + beta`, with the variance that divides by the count, as in PyTorch.
 
+mod batch;
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
 mod cuda;
@@ -22,11 +24,12 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{Running, batch_norm, batch_norm_training};
 pub use layer::layer_norm;
 pub use settings::{Norm, Order};
 
 use cellseg_core::{Error, Real, Result, Shape, Tensor, apply};
-use group::GroupNorm;
+use group::{GroupNorm, Statistics};
 use std::borrow::Cow;
 
 /// Group normalisation of `[n, .., c]` with `groups` groups of neighbouring channels, and a scale `gamma` and a shift
@@ -94,7 +97,17 @@ pub fn norm<'a>(
     residual: Option<&Tensor>,
     settings: &Norm,
 ) -> Result<Tensor> {
-    let (op, x) = (GroupNorm(*settings), x.into());
+    let op = GroupNorm { norm: *settings, statistics: Statistics::Own };
+    run_norm(op, x.into(), gamma, beta, residual)
+}
+
+fn run_norm(
+    op: GroupNorm,
+    x: Cow<'_, Tensor>,
+    gamma: &Tensor,
+    beta: &Tensor,
+    residual: Option<&Tensor>,
+) -> Result<Tensor> {
     match residual {
         Some(residual) => apply(op, [x, gamma.into(), beta.into(), residual.into()]),
         None => apply(op, [x, gamma.into(), beta.into()]),

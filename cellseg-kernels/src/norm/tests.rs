@@ -234,3 +234,96 @@ fn an_outlier_in_the_first_place_keeps_the_variance_of_the_rest() -> Result<()> 
     assert!(error < 1e-6, "{error}");
     Ok(())
 }
+
+/// What PyTorch 2.15 gives for `BatchNorm1d(2, momentum=0.3)` with the weight (1.5, -0.5), the bias (0.25, 1), running means
+/// (0.5, -1) and variances (2, 3), and the `[n, rows, c]` numbers below.
+#[test]
+fn batches_are_normalised_and_remembered_as_in_pytorch() -> Result<()> {
+    let x = Tensor::from_slice(&[1.0, 2.0, 3.0, -4.0, 5.0, 0.5, -2.0, 1.0], &[2, 2, 2])?;
+    let (gamma, beta) = (Tensor::from_slice(&[1.5, -0.5], &[2])?, Tensor::from_slice(&[0.25, 1.0], &[2])?);
+    let mut running = Running {
+        mean: Tensor::from_slice(&[0.5, -1.0], &[2])?,
+        variance: Tensor::from_slice(&[2.0, 3.0], &[2])?,
+    };
+    let settings = Norm::groups(1);
+    let close =
+        |x: &Tensor, expected: &[f64]| assert!(relative_l2(&wide(x), expected) < 1e-12, "{:?}", wide(x));
+    let y = batch_norm_training(&x, &gamma, &beta, None, &mut running, 0.3, &settings)?;
+    let expected = [
+        -0.1850310948137769,
+        0.538343806176919,
+        0.9750518246896281,
+        1.841843647559736,
+        2.1351347441930333,
+        0.8642187665226233,
+        -1.9251554740688843,
+        0.7555937797407218,
+    ];
+    close(&y, &expected);
+    close(&running.mean, &[0.875, -0.7375]);
+    close(&running.variance, &[4.075, 4.21875]);
+    let expected = [
+        0.3428831493989036,
+        0.3336050115030478,
+        1.8290135397813607,
+        1.794196767112806,
+        3.3151439301638175,
+        0.6987529504054875,
+        -1.8863124361747823,
+        0.5770369707713409,
+    ];
+    close(&batch_norm(&x, &gamma, &beta, None, &running, &settings)?, &expected);
+    Ok(())
+}
+
+#[test]
+fn batches_are_instances_of_one_sample_and_running_statistics_are_constants() -> Result<()> {
+    let dims = [3, 2, 3, 5, 4];
+    let mut v = inputs(&dims).to_vec();
+    v.push(noise(&dims, 4));
+    let running = Running { mean: noise(&[4], 5), variance: crate::pointwise::square(noise(&[4], 6))? };
+    for order in [Order::NormFirst, Order::NormLast] {
+        let dropout = Some(Dropout { p: 0.4, key: 11 });
+        let settings = Norm { activation: Activation::Elu(1.0), dropout, order, ..Norm::groups(1) };
+        let training = |v: &[Tensor]| {
+            batch_norm_training(&v[0], &v[1], &v[2], v.get(3), &mut running.clone(), 0.1, &settings)
+        };
+        let as_one = |v: &[Tensor]| {
+            let flat = |x: &Tensor| x.reshape(&[1, 90, 4]);
+            let settings = Norm { groups: 4, ..settings };
+            norm(flat(&v[0])?, &v[1], &v[2], Some(&flat(&v[3])?), &settings)?.reshape(&dims)
+        };
+        assert_eq!(values(&v, training)?, values(&v, as_one)?);
+        cellseg_core::testing::check_gradients(&v, 1e-6, training);
+        let inference = |v: &[Tensor]| batch_norm(&v[0], &v[1], &v[2], v.get(3), &running, &settings);
+        cellseg_core::testing::check_gradients(&v, 1e-6, inference);
+        // One sample alone gives the same as among others, but for its own mask.
+        if order == Order::NormLast {
+            continue;
+        }
+        let plain = Norm { dropout: None, ..settings };
+        let all = batch_norm(&v[0], &v[1], &v[2], None, &running, &plain)?;
+        let first = Tensor::from_slice(&v[0].to_vec::<f64>()?[..120], &[1, 2, 3, 5, 4])?;
+        let alone = batch_norm(first, &v[1], &v[2], None, &running, &plain)?;
+        assert_eq!(wide(&all)[..120], wide(&alone));
+    }
+    Ok(())
+}
+
+#[test]
+fn mistakes_of_batch_norms_are_told() -> Result<()> {
+    let [x, gamma, beta] = inputs(&[1, 1, 6]);
+    let mut running = Running::new(6)?;
+    let settings = Norm::groups(1);
+    let training = |x: &Tensor, running: &mut Running, momentum| {
+        told(batch_norm_training(x, &gamma, &beta, None, running, momentum, &settings))
+    };
+    assert!(training(&x, &mut running, 0.1).contains("needs two"));
+    let x = noise(&[2, 3, 6], 1);
+    assert!(training(&x, &mut running, 1.5).contains("momentum is 1.5"));
+    assert!(training(&x, &mut Running::new(5)?, 0.1).contains("[6] is expected"));
+    let residual = noise(&[6, 6], 1);
+    let message = told(batch_norm(&x, &gamma, &beta, Some(&residual), &running, &settings));
+    assert!(message.contains("a residual"), "{message}");
+    Ok(())
+}

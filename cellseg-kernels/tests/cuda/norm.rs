@@ -8,7 +8,7 @@ use cellseg_core::{
 use cellseg_kernels::{
     dropout::Dropout,
     norm::{
-        Norm, Order,
+        Norm, Order, Running, batch_norm, batch_norm_training,
         cases::{CASES, TOLERANCE},
         group_norm, instance_norm, layer_norm, norm,
     },
@@ -59,6 +59,17 @@ pub(crate) fn trials(device: &Device) -> Vec<Trial> {
         let (dims, name) = ([1, *rows, *channels], format!("layer norm of {rows} rows of {channels}"));
         let f = |v: &[Tensor]| layer_norm(&v[0], &v[1], &v[2], EPS);
         trials.extend(parity::trials(device, &name, &inputs(&dims), TOLERANCE, f));
+    }
+    for (order, dropout, _) in combinations() {
+        let dims = [2, 3, 4, 5, 16];
+        let settings = Norm { activation: Activation::Elu(1.0), dropout, order, ..Norm::groups(1) };
+        let (name, numbers) = (format!("batch norm in training and inference, {settings:?}"), inputs(&dims));
+        trials.extend(parity::trials(device, &name, &numbers, TOLERANCE, move |v| {
+            // The second norm uses what the first has remembered, on the device of its input.
+            let mut running = Running::new(16)?.to(&v[0].device())?;
+            let y = batch_norm_training(&v[0], &v[1], &v[2], None, &mut running, 0.3, &settings)?;
+            batch_norm(&y, &v[1], &v[2], None, &running, &settings)
+        }));
     }
     for (i, activation) in STAGES.into_iter().enumerate() {
         for (j, (order, dropout, residual)) in combinations().enumerate() {

@@ -3,7 +3,7 @@
 use crate::{
     norm::{
         gradient::{Found, Gradient},
-        group::Computed,
+        group::{Computed, GroupNorm, Statistics},
         settings::{Norm, Order},
     },
     pointwise::Activation,
@@ -156,12 +156,17 @@ fn maybe(arguments: Arguments, buffer: Option<&mut CudaBuffer>) -> Arguments {
 /// of `x`.
 pub(crate) fn forward(
     device: &Arc<Cuda>,
-    norm: &Norm,
+    op: &GroupNorm,
     shape: Shape,
     inputs: &[&CudaBuffer],
     out: &mut CudaBuffer,
     recording: bool,
 ) -> Result<Computed> {
+    let norm = &op.norm;
+    let given = match &op.statistics {
+        Statistics::Given(statistics) => Some(statistics),
+        Statistics::Own | Statistics::Told(_) => None,
+    };
     let (samples, dtype) = (shape.dims()[0], out.dtype());
     let (geometry, stage) = (Geometry::new(shape, norm.groups, dtype), Stage::new(norm));
     let real = Cuda::real(FORWARD, dtype)?;
@@ -171,31 +176,40 @@ pub(crate) fn forward(
     let packs = shape.count() / geometry.width as usize;
     let mut masks = keeps_masks.then(|| CudaBuffer::new(device, DType::U8, packs)).transpose()?;
 
+    let grid = geometry.grid(samples);
     let units = geometry.units as usize;
     let mut parts = CudaBuffer::new(device, DType::F32, geometry.chunks(samples) * 2 * units)?;
     let drawn = masks.as_mut().filter(|_| stage.first != 0);
     let arguments = maybe(Arguments::new().output(&mut parts).input(x), drawn).value(geometry).value(stage);
-    let grid = geometry.grid(samples);
-    // SAFETY: the geometry's blocks stay within `x`, within a byte for each pack, and a part for each block.
-    unsafe { device.launch(pass("moments", &defines, grid), arguments)? };
+    // This pass draws the masks of a stage before the norm, too.
+    if given.is_none() || stage.first != 0 {
+        // SAFETY: the geometry's blocks stay within `x`, within a byte for each pack, and a part for each block.
+        unsafe { device.launch(pass("moments", &defines, grid), arguments)? };
+    }
 
-    let mut statistics = CudaBuffer::new(device, DType::F32, samples * 2 * norm.groups)?;
-    let arguments = Arguments::new().output(&mut statistics).input(&parts);
-    let defines_between = [("REAL", real)];
-    let launch = small("statistics", &defines_between, samples * norm.groups * BLOCK);
-    // SAFETY: a block for each pair of numbers of `statistics`; the parts are those just found.
-    unsafe { device.launch(launch, arguments.value(Chunks::new(&geometry, norm.eps)))? };
+    let of_samples = Shape::new(&[samples, 2, norm.groups])?;
+    let statistics = match given {
+        Some(statistics) => statistics.clone(),
+        None => {
+            let mut statistics = CudaBuffer::new(device, DType::F32, of_samples.count())?;
+            let arguments = Arguments::new().output(&mut statistics).input(&parts);
+            let defines = [("REAL", real)];
+            let launch = small("statistics", &defines, samples * norm.groups * BLOCK);
+            // SAFETY: a block for each pair of numbers of `statistics`; the parts are those just found.
+            unsafe { device.launch(launch, arguments.value(Chunks::new(&geometry, norm.eps)))? };
+            Tensor::from_buffer(of_samples, Buffer::Cuda(statistics))?
+        }
+    };
 
     let arguments = Arguments::new().output(out).input(x).input(gamma).input(beta);
-    let arguments = arguments.optional(inputs.get(3).copied()).input(&statistics);
+    let arguments = arguments.optional(inputs.get(3).copied()).input(on_gpu(FORWARD, &statistics)?);
     let arguments = maybe(arguments, masks.as_mut()).value(geometry).value(stage);
     // SAFETY: as for the first pass; a number is read before it is written.
     unsafe { device.launch(pass("normalise", &defines, grid), arguments)? };
 
-    let on_tensor =
-        |numbers: CudaBuffer, dims: &[usize]| Tensor::from_buffer(Shape::new(dims)?, Buffer::Cuda(numbers));
-    let statistics = on_tensor(statistics, &[samples, 2, norm.groups])?;
-    Ok(Computed { statistics, masks: masks.map(|masks| on_tensor(masks, &[packs])).transpose()? })
+    let of_packs = Shape::new(&[packs])?;
+    let masks = masks.map(|masks| Tensor::from_buffer(of_packs, Buffer::Cuda(masks))).transpose()?;
+    Ok(Computed { statistics, masks })
 }
 
 /// The gradients from that of the output, the input, and the residual where it is needed. `out` may lie in the place of
@@ -231,11 +245,13 @@ pub(crate) fn backward(
     sum_middle(device, &parts, [samples, geometry.chunks as usize, 2 * channels], 1.0, &mut sums)?;
     let chunks = Chunks::new(&geometry, norm.eps);
     let defines_between = [("REAL", real)];
-    let mut factors = of_chunk(samples * 2 * norm.groups)?;
-    let arguments = Arguments::new().output(&mut factors).input(&sums).input(gamma).input(statistics);
-    let launch = small("factors", &defines_between, samples * norm.groups * WARP);
-    // SAFETY: a warp for each pair of factors; the sums and statistics are those of all samples.
-    unsafe { device.launch(launch, arguments.value(samples as i32).value(chunks))? };
+    let mut factors = CudaBuffer::zeroed(device, DType::F32, samples * 2 * norm.groups)?;
+    if !gradient.is_given {
+        let arguments = Arguments::new().output(&mut factors).input(&sums).input(gamma).input(statistics);
+        let launch = small("factors", &defines_between, samples * norm.groups * WARP);
+        // SAFETY: a warp for each pair of factors; the sums and statistics are those of all samples.
+        unsafe { device.launch(launch, arguments.value(samples as i32).value(chunks))? };
+    }
     let mut of_gamma = CudaBuffer::new(device, dtype, channels)?;
     let mut of_beta = CudaBuffer::new(device, dtype, channels)?;
     let arguments = Arguments::new().output(&mut of_gamma).output(&mut of_beta).input(&sums);
