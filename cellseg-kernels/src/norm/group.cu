@@ -17,7 +17,7 @@
 // targets: sm_75 sm_80 sm_90a
 // budget: moments registers=110 shared=16384
 // budget: normalise registers=116 shared=0
-// budget: gradient_sums registers=127 shared=16384
+// budget: gradient_sums registers=128 shared=16384
 // budget: gradient registers=128 shared=0
 
 struct Geometry {
