@@ -8,20 +8,19 @@
 // through the first-level cache: what taps have in common is there. The sums leave through shared memory, in 16-byte
 // stores, after bias and activation.
 //
-// Tile 256x64 (128x128): 128 threads of at most 240 registers, 2 blocks a multiprocessor, 62 KiB (50 KiB) of shared memory
-// for 16-bit values, so that as much is left for the cache as the taps of a slice need. A step of 32 copies 20 KiB (16 KiB)
-// for 1.05 MFLOP: 51 (64) FLOP a byte from the first-level cache, three times as much from L2 for a row of three taps.
+// Tile 256x64: 128 threads of at most 240 registers, 2 blocks a multiprocessor, 62 KiB of shared memory for 16-bit values,
+// so that as much is left for the cache as the taps of a slice need. A step of 32 copies 20 KiB for 1.05 MFLOP: 51 FLOP a
+// byte from the first-level cache, three times as many a byte from L2 for a row of three taps.
 // Shared memory moves 64 bytes of fragments, 40 of copies and 40 of cache hits for each cycle of the tensor cores at full
 // rate, of the 128 that it can: it stops 16-bit sums at nine tenths of the rate of `mma.sync`, which on Hopper is five
 // eighths of that of wgmma (hopper.cu). With tf32, products take twice the time for the same bytes.
 // Paper estimate, 64 to 64 channels, 3x3x3, 64^3, batch 8: 464 GFLOP; at 60 % of 620 TFLOP/s, what `mma.sync` gives of an
 // H100's (H200's) 989, 1.2 ms; 268 MB in and 268 MB out take 0.16 ms at 3.35 TB/s (0.11 ms at 4.8 TB/s).
 //
-// instances: REAL=f32,f16,bf16 TRANSPOSED=0,1 WARP_M=64 WARP_N=64 WARPS_N=1,2
-// instances: REAL=f32,f16,bf16 TRANSPOSED=0,1 WARP_M=64 WARP_N=16,32,48 WARPS_N=1
-// instances: REAL=f32,f16,bf16 TRANSPOSED=0,1 WARP_M=32 WARP_N=32 WARPS_N=2
+// instances: REAL=f32,f16,bf16 WARP_M=64 WARP_N=32,48,64 WARPS_N=1
+// instances: REAL=f32,f16,bf16 WARP_M=32 WARP_N=32 WARPS_N=2
 // targets: sm_80 sm_90a
-// budget: conv3d_matrix_sums registers=255 shared=0
+// budget: conv3d_matrix_sums registers=240 shared=0
 
 constexpr i32 THREADS = 128, STAGES = 3;
 constexpr i32 TILE_M = THREADS / 32 / WARPS_N * WARP_M, TILE_N = WARPS_N * WARP_N;
@@ -32,12 +31,8 @@ constexpr i32 SLICE = 2 * DEPTH<REAL>;
 /// No voxel has this tap.
 constexpr u32 NONE = 1u << 31;
 
-typedef Along<REAL> Voxels;
-#if TRANSPOSED
-typedef Along<REAL> Weights;  // [output channel][depth]
-#else
-typedef Across<REAL, TILE_N> Weights;  // [depth][output channel]
-#endif
+typedef Along<REAL> Voxels;                   // [voxel][depth]
+typedef Across<REAL, TILE_N> Weights;         // [depth][output channel]
 typedef Across<f32, WARP_N / 2> Staged;  // half of a warp's sums, [voxel][output channel]
 
 constexpr i32 VOXEL_BYTES = Voxels::bytes(TILE_M), STAGE_BYTES = VOXEL_BYTES + Weights::bytes(TILE_N);
@@ -133,23 +128,15 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
     };
     follow();
 
-    // The weights that this thread copies of its chunk: where they lie from the chunk's first on, negative for none, and
-    // where they go.
-    constexpr i32 WEIGHTS = TRANSPOSED ? TILE_N : CHUNK<REAL> * (TILE_N / CHUNK<REAL>), ITEMS = (WEIGHTS + LANES - 1) / LANES;
+    // The weights that this thread copies, of CHUNK rows of TILE_N: where they lie from the chunk's first on, negative for
+    // none, and where they go.
+    constexpr i32 ROW = TILE_N / CHUNK<REAL>, ITEMS = (TILE_N + LANES - 1) / LANES;
     i32 weight_from[ITEMS], weight_to[ITEMS];
 #pragma unroll
     for (i32 i = 0; i < ITEMS; i++) {
-        i32 item = member + LANES * i;
-#if TRANSPOSED
-        i32 n = n0 + item;
-        weight_from[i] = item < WEIGHTS && n < p.output_channels ? n * channels : -1;
-        weight_to[i] = Weights::offset(item, chunk);
-#else
-        constexpr i32 ROW = TILE_N / CHUNK<REAL>;
-        i32 k = item / ROW, n = n0 + item % ROW * CHUNK<REAL>;
+        i32 item = member + LANES * i, k = item / ROW, n = n0 + item % ROW * CHUNK<REAL>;
         weight_from[i] = n < p.output_channels ? k * p.output_channels + n : -1;
         weight_to[i] = Weights::offset(chunk * CHUNK<REAL> + k, item % ROW);
-#endif
     }
     const i32 voxel_to = Voxels::offset(member, chunk);
     const u32 voxel_bytes = channels * u32(sizeof(REAL));
@@ -166,10 +153,10 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
             // Lanes are a multiple of 8, so the swizzle is the same for all voxels of a thread.
             cp_async16_cached(voxels + voxel_to + i * Voxels::bytes(LANES), voxel, (mask[i] & wanted) == wanted);
         }
-        const REAL* of_chunk = w + tap_weights + i64(slice + channel) * (TRANSPOSED ? 1 : p.output_channels);
+        const REAL* of_chunk = w + tap_weights + i64(slice + channel) * p.output_channels;
 #pragma unroll
         for (i32 i = 0; i < ITEMS; i++) {
-            if (WEIGHTS % LANES != 0 && member + LANES * i >= WEIGHTS) break;
+            if (TILE_N % LANES != 0 && member + LANES * i >= TILE_N) break;
             cp_async16(weights + weight_to[i], of_chunk + weight_from[i], more && weight_from[i] >= 0);
         }
         channel += DEPTH<REAL>;

@@ -10,12 +10,12 @@
 // memory for 32 FMA, so the FMA units bound it where channels are many. 256x8: rows of few outputs; the memory bounds it.
 // 32x64: the weight gradient of a first layer, whose rows are its few taps.
 //
-// instances: REAL=f32,f16,bf16 TRANSPOSED=0,1 TILE_M=128 TILE_N=64 THREAD_M=8 THREAD_N=4
-// instances: REAL=f32,f16,bf16 TRANSPOSED=0,1 TILE_M=256 TILE_N=8 THREAD_M=2 THREAD_N=4
-// instances: REAL=f32,f16,bf16 TRANSPOSED=0 TILE_M=32 TILE_N=64 THREAD_M=2 THREAD_N=4
+// instances: REAL=f32,f16,bf16 TILE_M=128 TILE_N=64 THREAD_M=8 THREAD_N=4
+// instances: REAL=f32,f16,bf16 TILE_M=256 TILE_N=8 THREAD_M=2 THREAD_N=4
+// instances: REAL=f32,f16,bf16 TILE_M=32 TILE_N=64 THREAD_M=2 THREAD_N=4
 // targets: sm_75 sm_80 sm_90a
-// budget: conv3d_plain_sums registers=128 shared=32768
-// budget: conv3d_plain_weight_gradient registers=128 shared=32768
+// budget: conv3d_plain_sums registers=128 shared=24320
+// budget: conv3d_plain_weight_gradient registers=128 shared=22016
 
 constexpr i32 THREADS = 256, SLICE = 16;
 constexpr i32 THREADS_N = TILE_N / THREAD_N;
@@ -71,23 +71,23 @@ template <i32 WIDTH> struct Operand {
 
 /// sums = over the depth, in slices, of `left(step, k, m) * right(step, k, n)`. `prepare(step)` comes before all reads of a
 /// step, and a barrier between them.
-template <bool LEFT_ALONG, bool RIGHT_ALONG, typename Prepare, typename Left, typename Right>
+template <bool ALONG_DEPTH, typename Prepare, typename Left, typename Right>
 DEVICE inline void multiply(f32 (&sums)[THREAD_M][THREAD_N], i32 steps, Prepare prepare, Left left, Right right) {
     typedef Operand<TILE_M> Rows;
     typedef Operand<TILE_N> Columns;
     __shared__ __align__(16) f32 rows[SLICE * Rows::PITCH], columns[SLICE * Columns::PITCH];
     f32 of_rows[Rows::ITEMS] = {}, of_columns[Columns::ITEMS] = {};
     auto fetch = [&](i32 step) {
-        Rows::each<LEFT_ALONG>([&](i32 item, i32 k, i32 m) { of_rows[item] = left(step, k, m); });
-        Columns::each<RIGHT_ALONG>([&](i32 item, i32 k, i32 n) { of_columns[item] = right(step, k, n); });
+        Rows::each<ALONG_DEPTH>([&](i32 item, i32 k, i32 m) { of_rows[item] = left(step, k, m); });
+        Columns::each<false>([&](i32 item, i32 k, i32 n) { of_columns[item] = right(step, k, n); });
     };
     const i32 m = threadIdx.x / THREADS_N * THREAD_M, n = threadIdx.x % THREADS_N * THREAD_N;
     prepare(0);
     __syncthreads();
     if (steps > 0) fetch(0);
     for (i32 step = 0; step < steps; step++) {
-        Rows::each<LEFT_ALONG>([&](i32 item, i32 k, i32 m) { rows[k * Rows::PITCH + m] = of_rows[item]; });
-        Columns::each<RIGHT_ALONG>([&](i32 item, i32 k, i32 n) { columns[k * Columns::PITCH + n] = of_columns[item]; });
+        Rows::each<ALONG_DEPTH>([&](i32 item, i32 k, i32 m) { rows[k * Rows::PITCH + m] = of_rows[item]; });
+        Columns::each<false>([&](i32 item, i32 k, i32 n) { columns[k * Columns::PITCH + n] = of_columns[item]; });
         prepare(step + 1);
         __syncthreads();
         if (step + 1 < steps) fetch(step + 1);
@@ -175,22 +175,18 @@ KERNEL BOUNDS(256, 2) conv3d_plain_sums(REAL* out, const REAL* x, const REAL* w,
         }
         i64 row = (i64(of_kernel[0]) * p.axes[1].kernel + of_kernel[1]) * p.axes[2].kernel + of_kernel[2];
         taps[step & 1][thread] = tap;
-#if TRANSPOSED
-        weights[step & 1][thread] = row * p.output_channels * p.input_channels + tap.channel;
-#else
         weights[step & 1][thread] = (row * p.input_channels + tap.channel) * p.output_channels;
-#endif
     };
     const Volumes volumes{x, {p.axes[0].inputs, p.axes[1].inputs, p.axes[2].inputs}, p.input_channels};
     f32 sums[THREAD_M][THREAD_N] = {};
-    multiply<true, TRANSPOSED != 0>(
+    multiply<true>(
         sums, (depth + SLICE - 1) / SLICE, prepare,
         [&](i32 step, i32 k, i32 m) { return volumes.read(voxels[m], taps[step & 1][k]); },
         [&](i32 step, i32 k, i32 n) {
             i64 row = weights[step & 1][k];
             n += n0;
             if (row < 0 || n >= p.output_channels) return 0.f;
-            return wide(w[row + (TRANSPOSED ? i64(n) * p.input_channels : i64(n))]);
+            return wide(w[row + n]);
         });
 
     const i32 n = n0 + thread % THREADS_N * THREAD_N;
@@ -265,7 +261,7 @@ KERNEL BOUNDS(256, 2) conv3d_plain_weight_gradient(f32* parts, const REAL* x, co
     };
     const Volumes volumes{x, {p.axes[0].inputs, p.axes[1].inputs, p.axes[2].inputs}, p.fine_channels};
     f32 sums[THREAD_M][THREAD_N] = {};
-    multiply<false, false>(
+    multiply<false>(
         sums, i32((end - first + SLICE - 1) / SLICE), prepare,
         [&](i32 step, i32 k, i32 m) { return volumes.read(voxels[step & 1][k], taps[m]); },
         [&](i32 step, i32 k, i32 n) {

@@ -4,6 +4,7 @@ use super::{
     super::{direct::Problem, geometry::Direction},
     geometry::small,
     sums::{Operands, code, setting},
+    swap::swap,
 };
 use cellseg_core::{
     DType, Result,
@@ -12,7 +13,6 @@ use cellseg_core::{
 };
 
 const SUMS: Source = cuda_source!("conv3d/hopper.cu");
-const SWAP: Source = cuda_source!("conv3d/swap_channels.cu");
 
 /// Output voxels of a tile.
 const BOX: [usize; 3] = [4, 8, 8];
@@ -167,27 +167,4 @@ impl Tiling {
         let (weights, slots) = (64 << 10, (64 << 10) / (self.columns as usize * DEEP * 2));
         2 * voxels + weights + 8 * (2 + 2 + 2 * slots)
     }
-}
-
-/// Weights `[taps, rows, columns]` as `[taps, columns, rows]`.
-fn swap(op: &'static str, weights: &CudaBuffer, [taps, rows, columns]: [usize; 3]) -> Result<CudaBuffer> {
-    const TILE: usize = 32;
-    let device = weights.device();
-    let mut out = CudaBuffer::new(device, weights.dtype(), weights.len())?;
-    let launch = Launch {
-        source: &SWAP,
-        defines: &[("REAL", Cuda::real(op, weights.dtype())?)],
-        kernel: "swap_channels",
-        grid: [columns.div_ceil(TILE) as u32, rows.div_ceil(TILE) as u32, taps as u32],
-        block: 256,
-        shared: 0,
-    };
-    let arguments = Arguments::new()
-        .output(&mut out)
-        .input(weights)
-        .value(small(op, "channels", rows)?)
-        .value(small(op, "channels", columns)?);
-    // SAFETY: both buffers hold this many taps, rows and columns.
-    unsafe { device.launch(launch, arguments)? };
-    Ok(out)
 }

@@ -6,6 +6,7 @@
 //! | `tile` | the tiles that the kernels are compiled for, and the choice among them |
 //! | `sums` | sums into voxels: the convolution, its data gradient, the transposed convolution |
 //! | `hopper` | the same for wide layers on Hopper |
+//! | `swap` | the exchange of the two channels of weights |
 //! | `weight_gradient` | sums into taps, in parts of the voxels that are added up in their order |
 //!
 //! Every sum is added up in one order whatever the tile, and parts depend on the shapes alone: results are the same bits
@@ -14,6 +15,7 @@
 mod geometry;
 mod hopper;
 mod sums;
+mod swap;
 mod tile;
 mod weight_gradient;
 

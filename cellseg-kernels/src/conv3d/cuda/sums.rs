@@ -5,6 +5,7 @@ use super::{
     Algorithm, Demand,
     geometry::{LinkAxis, phases, small},
     hopper::Tiling,
+    swap::swap,
     tile::{MatrixTile, PlainTile},
     voxels,
 };
@@ -94,8 +95,14 @@ pub(crate) fn sum(
         activation: code(activation),
         setting: setting(activation),
     };
-    let mut defines =
-        vec![("REAL", Cuda::real(op, dtype)?), ("TRANSPOSED", if transposed { "1" } else { "0" })];
+    let swapped;
+    let weights = if transposed {
+        swapped = swap(op, weights, [taps, output_channels, input_channels])?;
+        &swapped
+    } else {
+        weights
+    };
+    let mut defines = vec![("REAL", Cuda::real(op, dtype)?)];
     let grid = |tile_rows: usize, tiles_n: usize| -> Result<[u32; 3]> {
         Ok([small(op, "tiles", phases * rows.div_ceil(tile_rows) * tiles_n)? as u32, 1, 1])
     };
@@ -118,7 +125,7 @@ pub(crate) fn sum(
                 kernel: "conv3d_matrix_sums",
                 grid: grid(tile.rows(), tiles_n)?,
                 block: MatrixTile::THREADS as u32,
-                shared: tile.shared_for_sums(dtype, transposed),
+                shared: tile.shared_for_sums(dtype),
             };
             (launch, arguments.value(sums.tiled(small(op, "voxels", rows)?, tiles_n)))
         }

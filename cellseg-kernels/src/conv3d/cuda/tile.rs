@@ -23,13 +23,7 @@ const fn tile(warp_m: usize, warp_n: usize, warps_n: usize) -> MatrixTile {
 }
 
 /// Widest first, with what a column costs relative to the first: the narrower a tile, the more often its rows are read.
-const WIDE: [(MatrixTile, f64); 5] = [
-    (tile(64, 64, 2), 1.0),
-    (tile(64, 64, 1), 1.0),
-    (tile(64, 48, 1), 1.1),
-    (tile(64, 32, 1), 1.3),
-    (tile(64, 16, 1), 1.8),
-];
+const WIDE: [(MatrixTile, f64); 3] = [(tile(64, 64, 1), 1.0), (tile(64, 48, 1), 1.1), (tile(64, 32, 1), 1.3)];
 
 /// Where the others would leave multiprocessors idle.
 const SMALL: MatrixTile = tile(32, 32, 2);
@@ -70,7 +64,6 @@ impl MatrixTile {
         let name = |n| match n {
             1 => "1",
             2 => "2",
-            16 => "16",
             32 => "32",
             48 => "48",
             _ => "64",
@@ -89,12 +82,8 @@ impl MatrixTile {
     }
 
     /// Shared memory of the sums into voxels.
-    pub(super) fn shared_for_sums(self, dtype: DType, transposed: bool) -> usize {
-        let weights = match transposed {
-            true => 64 * self.columns(),
-            false => Self::depth(dtype) * Self::pitch(self.columns(), dtype),
-        };
-        STAGES * (64 * self.rows() + weights)
+    pub(super) fn shared_for_sums(self, dtype: DType) -> usize {
+        STAGES * (64 * self.rows() + Self::depth(dtype) * Self::pitch(self.columns(), dtype))
     }
 
     /// Shared memory of the weight gradient.

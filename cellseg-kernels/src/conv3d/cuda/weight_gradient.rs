@@ -101,7 +101,6 @@ pub(crate) fn weight_gradient(
             (launch, arguments.value(gradient.in_32_bits()))
         }
         Algorithm::Plain => {
-            defines.push(("TRANSPOSED", "0"));
             defines.extend(plain.defines);
             let (kernel, block) = ("conv3d_plain_weight_gradient", PlainTile::THREADS as u32);
             let launch = Launch { source: &PLAIN, defines: &defines, kernel, grid, block, shared: 0 };

@@ -1,0 +1,40 @@
+//! The exchange of the two channels of weights.
+
+use super::geometry::small;
+use cellseg_core::{
+    Result,
+    cuda::{Arguments, Cuda, CudaBuffer, Launch, Source},
+    cuda_source,
+};
+
+const SWAP: Source = cuda_source!("conv3d/swap_channels.cu");
+
+/// Weights `[taps, rows, columns]` as `[taps, columns, rows]`.
+///
+/// # Errors
+/// Memory; sizes that a launch cannot count; those of the device.
+pub(super) fn swap(
+    op: &'static str,
+    weights: &CudaBuffer,
+    [taps, rows, columns]: [usize; 3],
+) -> Result<CudaBuffer> {
+    const TILE: usize = 32;
+    let device = weights.device();
+    let mut out = CudaBuffer::new(device, weights.dtype(), weights.len())?;
+    let launch = Launch {
+        source: &SWAP,
+        defines: &[("REAL", Cuda::real(op, weights.dtype())?)],
+        kernel: "swap_channels",
+        grid: [small(op, "tiles", taps * columns.div_ceil(TILE))? as u32, rows.div_ceil(TILE) as u32, 1],
+        block: 256,
+        shared: 0,
+    };
+    let arguments = Arguments::new()
+        .output(&mut out)
+        .input(weights)
+        .value(small(op, "channels", rows)?)
+        .value(small(op, "channels", columns)?);
+    // SAFETY: both buffers hold this many taps, rows and columns.
+    unsafe { device.launch(launch, arguments)? };
+    Ok(out)
+}
