@@ -84,14 +84,14 @@ impl Exact {
     ) -> Result<Option<Around>> {
         let geometry = Geometry::new(&self.0, shapes)?;
         let Geometry { n, d, h, w, k, c, .. } = geometry;
-        // One class has the place of a second one beside it.
-        let (classes, classes_name) = match k {
-            ..=2 => (2, "2"),
-            3..=4 => (4, "4"),
-            _ => (8, "8"),
-        };
         let usual = c == 1 && self.0.radius == USUAL_RADIUS;
         let [channels_name, radius_name] = if usual { ["1", "2"] } else { ["0", "0"] };
+        // One class has the place of a second one beside it; kernels for windows of any size hold four.
+        let (classes, classes_name) = match k {
+            ..=2 if usual => (2, "2"),
+            5.. if usual => (8, "8"),
+            _ => (4, "4"),
+        };
         let [_, ry, rx] = if usual { [USUAL_RADIUS; 3] } else { geometry.reach };
         let numbers = (SIDE + 2 * ry) * (SIDE + 2 * rx) * (c + classes);
         // Two planes, one read while the other is worked on.

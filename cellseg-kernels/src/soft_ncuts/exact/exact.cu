@@ -14,7 +14,7 @@
 // sqrt(log2 e) / sigma_intensity as it is read.
 //
 // instances: REAL=f32,f16,bf16 CLASSES=2,4,8 CHANNELS=1 RADIUS=2
-// instances: REAL=f32,f16,bf16 CLASSES=2,4,8 CHANNELS=0 RADIUS=0
+// instances: REAL=f32,f16,bf16 CLASSES=4 CHANNELS=0 RADIUS=0
 // targets: sm_75 sm_80 sm_90a
 // budget: pair_sums registers=128 shared=1024
 // budget: combine registers=38 shared=0
