@@ -51,7 +51,8 @@ pub use tensor_map::TensorMap;
 use crate::{DType, Error, Result};
 
 /// What goes before the text of every kernel, name and text of each file in order: types, reductions, random numbers,
-/// one function for each PTX instruction, activations, walks over arrays, matrix products by warps, links of convolutions.
+/// one function for each PTX instruction, activations, walks over arrays, matrix products by warps, links of convolutions,
+/// tokens of windows.
 pub const PRELUDE: &[(&str, &str)] = &[
     ("types.cuh", include_str!("device_code/types.cuh")),
     ("reduce.cuh", include_str!("device_code/reduce.cuh")),
