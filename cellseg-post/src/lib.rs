@@ -12,10 +12,10 @@
 //! | refinement | [`dense_crf`], [`dense_crf_foreground`] |
 //! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`blob_seeds`], [`typical_diameter`] |
 //! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`WatershedHierarchy`], [`split_touching`], [`voronoi_otsu`], [`voronoi_otsu_as_clesperanto`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`], [`remove_artifacts`] |
-//! | out of core | [`components_in_blocks`], [`instances_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
+//! | out of core | [`components_in_blocks`], [`instances_in_blocks`], [`regions_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
 //! | distances | [`distance_transform`], [`distance_transform_of_ids`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
 //! | spacing | [`resample`], [`resample_labels`] |
-//! | measurements | [`regions`], [`surface_areas`], [`contacts`], [`region_table`], [`cellseg3d_table`] |
+//! | measurements | [`regions`], [`surface_areas`], [`solidities`], [`intensity_quantiles`], [`contacts`], [`nearest_neighbours`], [`local_densities`], [`count_in_atlas`]; [`region_table`], [`full_region_table`], [`cellseg3d_table`] |
 //! | scores | [`Overlaps`], [`Matching`], [`match_slices`], [`match_centroids`], [`SurfaceDistances`], [`bootstrap_interval`], [`dice`], [`foreground_iou`] |
 //!
 //! ```
@@ -94,8 +94,9 @@ pub use morphology::{
     grey_open, open, reconstruct_by_dilation, reconstruct_by_erosion, white_top_hat,
 };
 pub use regions::{
-    Cell, Contact, Intensity, Region, Table, cellseg3d_table, contacts, region_table, regions, surface_areas,
-    surface_sphericity,
+    AtlasCount, Cell, Contact, Intensity, Neighbour, Region, Table, atlas_table, cellseg3d_table, contacts,
+    count_in_atlas, full_region_table, intensity_quantiles, local_densities, nearest_neighbours,
+    region_table, regions, regions_in_blocks, solidities, surface_areas, surface_sphericity,
 };
 pub use resample::{resample, resample_labels, resampled_shape};
 pub use scores::{

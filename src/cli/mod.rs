@@ -8,6 +8,7 @@ mod interrupt;
 mod losses;
 mod machine;
 mod output;
+mod post;
 mod predict;
 mod progress;
 mod segment;
@@ -44,6 +45,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// One row of measurements for each cell of a label volume
     Stats(stats::Args),
+    /// Tools for volumes, masks and labels
+    Post(post::Args),
     /// Make a synthetic volume with its true labels
     Synth(synth::Args),
     /// What a volume or weight file holds; without a file, what this program computes on
@@ -102,6 +105,7 @@ impl Command {
             Command::Predict(a) => &a.common,
             Command::Evaluate(a) => &a.common,
             Command::Stats(a) => &a.common,
+            Command::Post(a) => a.common(),
             Command::Synth(a) => &a.common,
             Command::Info(a) => &a.common,
         };
@@ -112,6 +116,7 @@ impl Command {
             Command::Predict(a) => predict::run(a),
             Command::Evaluate(a) => evaluate::run(a),
             Command::Stats(a) => stats::run(a),
+            Command::Post(a) => post::run(a),
             Command::Synth(a) => synth::run(a),
             Command::Info(a) => info::run(a),
         }

@@ -53,6 +53,7 @@ macro_rules! with_volume {
         }
     };
 }
+pub(super) use with_volume;
 
 impl AnyVolume {
     /// The type of the values.

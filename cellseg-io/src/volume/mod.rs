@@ -2,6 +2,7 @@
 
 mod convert;
 mod folder;
+mod part;
 mod read;
 mod spacing;
 mod voxel;

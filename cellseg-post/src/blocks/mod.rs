@@ -78,14 +78,14 @@ fn part<'a, T>(
 
 /// A box of voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Block {
-    origin: [usize; 3],
-    shape: [usize; 3],
+pub(crate) struct Block {
+    pub(crate) origin: [usize; 3],
+    pub(crate) shape: [usize; 3],
 }
 
 impl Block {
     /// The blocks of at most `size` that cover a volume, in raster order.
-    fn cover(volume: [usize; 3], size: [usize; 3]) -> Result<Vec<Self>, Error> {
+    pub(crate) fn cover(volume: [usize; 3], size: [usize; 3]) -> Result<Vec<Self>, Error> {
         if size.contains(&0) {
             return Err(Error::Argument {
                 name: "the size of blocks (z, y, x) in voxels",

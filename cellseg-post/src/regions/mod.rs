@@ -1,10 +1,15 @@
 //! Measurements of each object: size, place, shape and intensity.
 
+mod atlas;
+mod blocks;
 mod cellseg3d;
 mod columns;
 mod contacts;
+mod hull;
 mod moments;
+mod neighbours;
 mod places;
+mod quantiles;
 mod shape;
 mod surface;
 mod table;
@@ -13,9 +18,14 @@ use std::ops::Range;
 
 use ndarray::ArrayView3;
 
+pub use atlas::{AtlasCount, atlas_table, count_in_atlas};
+pub use blocks::regions_in_blocks;
 pub use cellseg3d::cellseg3d_table;
-pub use columns::region_table;
+pub use columns::{full_region_table, region_table};
 pub use contacts::{Contact, contacts};
+pub use hull::solidities;
+pub use neighbours::{Neighbour, local_densities, nearest_neighbours};
+pub use quantiles::intensity_quantiles;
 pub use surface::{surface_areas, surface_sphericity};
 pub use table::{Cell, Table};
 
@@ -45,6 +55,9 @@ pub struct Region {
     /// `sqrt(20 v)` for the variances v along the principal axes: `axis_major_length` and `axis_minor_length` of
     /// scikit-image, and the one between.
     pub axis_lengths: [f64; 3],
+    /// The unit vectors (z, y, x) of these axes in physical space; of both signs the one whose largest component is
+    /// positive. Where two lengths are equal, any two directions across the third do.
+    pub axes: [[f64; 3]; 3],
     /// The diameter in micrometres of the sphere of the object's volume.
     pub equivalent_diameter: f64,
     /// The surface of the sphere of equal volume over that of the ellipsoid of `axis_lengths`; 1 for a sphere.
@@ -96,7 +109,7 @@ pub fn regions(
         None => None,
     };
     let objects = gather(grid, &raster(&ids), image.as_deref());
-    Ok(objects.iter().map(|(id, moments)| describe(*id, moments, grid, spacing)).collect())
+    Ok(objects.iter().map(|(id, moments)| describe(*id, moments, grid.shape(), spacing)).collect())
 }
 
 /// The smallest ranges (z, y, x) of voxels that hold each object, by rising id.
@@ -105,11 +118,12 @@ pub(crate) fn bounding_boxes(ids: ArrayView3<u32>) -> Vec<(u32, [Range<usize>; 3
     objects.into_iter().map(|(id, moments)| (id, moments.bounding_box())).collect()
 }
 
-fn describe(id: u32, moments: &Moments, grid: Grid, spacing: Spacing) -> Region {
+/// The measurements of an object of a volume of `shape` (z, y, x).
+fn describe(id: u32, moments: &Moments, shape: [usize; 3], spacing: Spacing) -> Region {
     let sides = spacing.to_array();
     let volume = moments.voxels as f64 * spacing.voxel_volume();
     let centroid_voxels = moments.centroid();
-    let axis_lengths = shape::axis_lengths(moments.covariance(sides));
+    let (axis_lengths, axes) = shape::principal_axes(moments.covariance(sides));
     Region {
         id,
         voxels: moments.voxels,
@@ -118,10 +132,10 @@ fn describe(id: u32, moments: &Moments, grid: Grid, spacing: Spacing) -> Region 
         centroid: std::array::from_fn(|axis| centroid_voxels[axis] * sides[axis]),
         bounding_box: moments.bounding_box(),
         axis_lengths,
+        axes,
         equivalent_diameter: (6.0 * volume / std::f64::consts::PI).cbrt(),
         sphericity: shape::ellipsoid_sphericity(axis_lengths),
-        touches_border: (0..3)
-            .any(|axis| moments.first[axis] == 0 || moments.last[axis] + 1 == grid.shape()[axis]),
+        touches_border: (0..3).any(|axis| moments.first[axis] == 0 || moments.last[axis] + 1 == shape[axis]),
         intensity: moments.intensity.as_ref().map(|sums| sums.describe(moments.voxels, sides)),
     }
 }

@@ -1,13 +1,24 @@
 //! Shape from second moments.
 
-/// The full axis lengths, longest first, of the ellipsoid whose voxels have this covariance: `sqrt(20 v)` each.
-pub(super) fn axis_lengths(covariance: [[f64; 3]; 3]) -> [f64; 3] {
+/// The full axis lengths, longest first, of the ellipsoid whose voxels have this covariance, `sqrt(20 v)` each, and the
+/// axes' unit vectors; of both signs the one whose largest component is positive.
+pub(super) fn principal_axes(covariance: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
+    let (variances, mut axes) = eigen(covariance);
+    for axis in &mut axes {
+        let largest =
+            axis.iter().fold(0.0f64, |most, part| if part.abs() > most.abs() { *part } else { most });
+        if largest < 0.0 {
+            // Adding 0 turns -0 into 0.
+            *axis = axis.map(|part| -part + 0.0);
+        }
+    }
     // A solid ellipsoid of semi-axis a has variance a a / 5 along it.
-    eigenvalues(covariance).map(|variance| (20.0 * variance.max(0.0)).sqrt())
+    (variances.map(|variance| (20.0 * variance.max(0.0)).sqrt()), axes)
 }
 
-/// The eigenvalues of a symmetric matrix, largest first, by Jacobi's rotations.
-fn eigenvalues(mut matrix: [[f64; 3]; 3]) -> [f64; 3] {
+/// The eigenvalues of a symmetric matrix, largest first, and their unit vectors, by Jacobi's rotations.
+fn eigen(mut matrix: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
+    let mut vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     // Convergence is quadratic: a handful of sweeps reach the last bit.
     for _ in 0..12 {
         let squares = |entries: [f64; 3]| entries.iter().map(|entry| entry * entry).sum::<f64>();
@@ -17,16 +28,16 @@ fn eigenvalues(mut matrix: [[f64; 3]; 3]) -> [f64; 3] {
             break;
         }
         for (p, q) in [(0, 1), (0, 2), (1, 2)] {
-            rotate(&mut matrix, p, q);
+            rotate(&mut matrix, &mut vectors, p, q);
         }
     }
-    let mut values = [matrix[0][0], matrix[1][1], matrix[2][2]];
-    values.sort_unstable_by(|a, b| b.total_cmp(a));
-    values
+    let mut order = [0, 1, 2];
+    order.sort_by(|&a, &b| matrix[b][b].total_cmp(&matrix[a][a]));
+    (order.map(|axis| matrix[axis][axis]), order.map(|axis| vectors[axis]))
 }
 
-/// Rotates in the plane of axes p and q so that their covariance becomes 0.
-fn rotate(matrix: &mut [[f64; 3]; 3], p: usize, q: usize) {
+/// Rotates in the plane of axes p and q so that their covariance becomes 0; `vectors` turn with the axes.
+fn rotate(matrix: &mut [[f64; 3]; 3], vectors: &mut [[f64; 3]; 3], p: usize, q: usize) {
     if matrix[p][q] == 0.0 {
         return;
     }
@@ -42,6 +53,9 @@ fn rotate(matrix: &mut [[f64; 3]; 3], p: usize, q: usize) {
     for (axis, value) in [(p, cosine * with_p - sine * with_q), (q, sine * with_p + cosine * with_q)] {
         (matrix[third][axis], matrix[axis][third]) = (value, value);
     }
+    let (along_p, along_q) = (vectors[p], vectors[q]);
+    vectors[p] = std::array::from_fn(|part| cosine * along_p[part] - sine * along_q[part]);
+    vectors[q] = std::array::from_fn(|part| sine * along_p[part] + cosine * along_q[part]);
 }
 
 /// The sphericity of an ellipsoid with these axis lengths; `None` if one of them is 0.
@@ -86,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn eigenvalues_of_a_rotated_diagonal_are_its_entries() {
+    fn axes_of_a_rotated_diagonal_are_its_entries_and_the_rotations_columns() {
         // Rotated by 30 degrees around z, then by 45 around x.
         let (c, s, r) = (0.75f64.sqrt(), 0.5, 0.5f64.sqrt());
         let rotation = [[c, -s, 0.0], [s * r, c * r, -r], [s * r, c * r, r]];
@@ -97,8 +111,15 @@ mod tests {
                 matrix[i][j] = (0..3).map(|k| rotation[i][k] * diagonal[k] * rotation[j][k]).sum();
             }
         }
-        for (ours, expected) in eigenvalues(matrix).into_iter().zip([7.0, 3.0, 0.25]) {
-            approx::assert_relative_eq!(ours, expected, max_relative = 1e-14);
+        let (values, vectors) = eigen(matrix);
+        for (axis, entry) in [(0, 0), (1, 2), (2, 1)] {
+            approx::assert_relative_eq!(values[axis], diagonal[entry], max_relative = 1e-14);
+            // Column `entry` of the rotation, but for the sign.
+            let column = [0, 1, 2].map(|part| rotation[part][entry]);
+            let along: f64 = (0..3).map(|part| column[part] * vectors[axis][part]).sum();
+            approx::assert_relative_eq!(along.abs(), 1.0, max_relative = 1e-12);
         }
+        let (_, axes) = principal_axes(matrix);
+        assert!(axes.iter().all(|axis| axis.iter().any(|part| *part > 0.5)), "{axes:?}");
     }
 }

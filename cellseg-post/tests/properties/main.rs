@@ -7,6 +7,7 @@ mod labels;
 mod measurements;
 mod morphology;
 mod peaks;
+mod statistics;
 mod surfaces;
 mod threads;
 

@@ -1,5 +1,7 @@
 //! The program `cellseg`, run as users run it.
 
+mod post;
+
 use cellseg::io::{Overwrite, Volume, Weights, read_labels, write_labels, write_volume};
 use ndarray::Array3;
 use std::{

@@ -1,0 +1,238 @@
+//! Objects: making and removing them.
+
+use super::{Files, lengths, read_ids, read_image, same_shape, with_voxels};
+use crate::cli::{Common, Outcome, Result, settings::Settings};
+use cellseg::{
+    Error, io,
+    post::{
+        self, Connectivity, InstanceOptions, Labels, MaximaRule, Method, WatershedSeeds, instances,
+        relabel_sequential, remove_artifacts, voronoi_otsu_as_clesperanto,
+    },
+};
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(super) struct Instances {
+    #[command(flatten)]
+    files: Files,
+    /// How touching objects are told apart
+    #[arg(long, value_enum, default_value = "voronoi-otsu")]
+    method: MethodName,
+    /// The value of the blurred map that foreground lies above; found from the values (Otsu) if not given
+    #[arg(long, allow_hyphen_values = true)]
+    threshold: Option<f32>,
+    /// The typical diameter of the objects in micrometres; estimated if not given
+    #[arg(long, value_name = "UM")]
+    diameter: Option<f64>,
+    /// The smallest object in cubic micrometres; a tenth of a ball of the diameter if not given
+    #[arg(long, value_name = "UM3")]
+    min_volume: Option<f64>,
+    /// Which voxels are connected, for --method components
+    #[arg(long, value_enum, default_value = "26")]
+    connectivity: ConnectivityName,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum MethodName {
+    /// Local maxima, and to each voxel the nearest
+    VoronoiOtsu,
+    /// A watershed from the cores of shape and brightness
+    Watershed,
+    /// Connected components: touching objects stay one
+    Components,
+    /// CellSeg3D's watershed: seeds above 0.9 of a map of probabilities
+    Cellseg3dWatershed,
+    /// CellSeg3D's Voronoi-Otsu: clesperanto's, in voxels, both sigmas 0.65
+    Cellseg3dVoronoiOtsu,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ConnectivityName {
+    #[value(name = "6")]
+    Six,
+    #[value(name = "18")]
+    Eighteen,
+    #[value(name = "26")]
+    TwentySix,
+}
+
+/// CellSeg3D's defaults.
+const CELLSEG3D_SIGMA: f64 = 0.65;
+const CELLSEG3D_SEEDS: WatershedSeeds = WatershedSeeds::Cores { threshold: 0.9, min_voxels: 3 };
+
+impl Instances {
+    pub(super) fn run(self) -> Result<Outcome> {
+        self.common.refuse_existing([&*self.files.output])?;
+        let map = read_image(&self.files.input, &self.settings)?;
+        let labels = if self.method == MethodName::Cellseg3dVoronoiOtsu {
+            if self.threshold.is_some() || self.diameter.is_some() || self.min_volume.is_some() {
+                return Err(Error::usage(
+                    "--method cellseg3d-voronoi-otsu has no settings; leave out --threshold, --diameter and \
+                     --min-volume, or use --method voronoi-otsu",
+                ));
+            }
+            let image = map.data.view();
+            voronoi_otsu_as_clesperanto(image, CELLSEG3D_SIGMA, CELLSEG3D_SIGMA, MaximaRule::Strict)?
+        } else {
+            let spacing = lengths(&map, &self.files.input)?;
+            instances(map.data.view(), spacing, &self.options()?)?
+        };
+        let objects = labels.count();
+        self.files.labels(&with_voxels(&map, labels.into_ids()), objects, &self.common)
+    }
+
+    fn options(&self) -> Result<InstanceOptions> {
+        let mut options = self.settings.read()?.instances;
+        options.method = match self.method {
+            MethodName::VoronoiOtsu | MethodName::Cellseg3dVoronoiOtsu => Method::VoronoiOtsu,
+            MethodName::Watershed => Method::Watershed(WatershedSeeds::Shape),
+            MethodName::Components => Method::Components,
+            MethodName::Cellseg3dWatershed => Method::Watershed(CELLSEG3D_SEEDS),
+        };
+        options.connectivity = match self.connectivity {
+            ConnectivityName::Six => Connectivity::Six,
+            ConnectivityName::Eighteen => Connectivity::Eighteen,
+            ConnectivityName::TwentySix => Connectivity::TwentySix,
+        };
+        if let Some(threshold) = self.threshold {
+            options.threshold = post::Threshold::Fixed(threshold);
+        }
+        options.diameter = self.diameter.or(options.diameter);
+        options.min_volume = self.min_volume.or(options.min_volume);
+        Ok(options)
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct Relabel {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+impl Relabel {
+    pub(super) fn run(self) -> Result<Outcome> {
+        self.common.refuse_existing([&*self.files.output])?;
+        let ids = read_ids(&self.files.input, &self.settings)?;
+        let relabelled = relabel_sequential(ids.data.view());
+        let objects = relabelled.old_ids.len() as u32 - 1;
+        self.files.labels(&with_voxels(&ids, relabelled.ids), objects, &self.common)
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct Sizes {
+    #[command(flatten)]
+    files: Files,
+    /// Remove objects of fewer voxels
+    #[arg(long, value_name = "N")]
+    min_voxels: Option<u64>,
+    /// Remove objects of more voxels
+    #[arg(long, value_name = "N")]
+    max_voxels: Option<u64>,
+    /// Remove smaller objects, in cubic micrometres
+    #[arg(long, value_name = "UM3")]
+    min_volume: Option<f64>,
+    /// Remove larger objects, in cubic micrometres
+    #[arg(long, value_name = "UM3")]
+    max_volume: Option<f64>,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+impl Sizes {
+    pub(super) fn run(self) -> Result<Outcome> {
+        self.common.refuse_existing([&*self.files.output])?;
+        let in_voxels = self.min_voxels.is_some() || self.max_voxels.is_some();
+        let in_volume = self.min_volume.is_some() || self.max_volume.is_some();
+        if !in_voxels && !in_volume {
+            return Err(Error::usage(
+                "nothing says what is too small or too large; give --min-voxels, --max-voxels, --min-volume or \
+                 --max-volume",
+            ));
+        }
+        let ids = read_ids(&self.files.input, &self.settings)?;
+        let mut labels = Labels::from_ids(ids.data.view());
+        if in_voxels {
+            labels = labels.filter_voxels(self.min_voxels.unwrap_or(0)..=self.max_voxels.unwrap_or(u64::MAX));
+        }
+        if in_volume {
+            let range = self.min_volume.unwrap_or(0.0)..=self.max_volume.unwrap_or(f64::INFINITY);
+            labels = labels.filter_volume(range, lengths(&ids, &self.files.input)?);
+        }
+        let objects = labels.count();
+        self.files.labels(&with_voxels(&ids, labels.into_ids()), objects, &self.common)
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct Artifacts {
+    #[command(flatten)]
+    files: Files,
+    /// The image that brightness is measured in; without it only volume and shape are judged
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// How many robust standard deviations from the typical are too many
+    #[arg(long, default_value = "5")]
+    tolerance: f64,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Serialize)]
+struct Cleaned {
+    output: PathBuf,
+    objects: u32,
+    removed: Vec<Why>,
+}
+
+#[derive(Serialize)]
+struct Why {
+    /// The object's id in the input.
+    label: u32,
+    reasons: Vec<String>,
+}
+
+impl Artifacts {
+    pub(super) fn run(self) -> Result<Outcome> {
+        self.common.refuse_existing([&*self.files.output])?;
+        let ids = read_ids(&self.files.input, &self.settings)?;
+        let image = self.image.as_ref().map(|path| read_image(path, &self.settings)).transpose()?;
+        if let (Some(path), Some(image)) = (&self.image, &image) {
+            same_shape((&self.files.input, &ids), (path, image))?;
+        }
+        let spacing = lengths(&ids, &self.files.input)?;
+        let labels = Labels::from_ids(ids.data.view());
+        // Ids as in the file, so that the reasons can be looked up there.
+        let mut old_ids = vec![0; labels.count() as usize + 1];
+        labels.ids().iter().zip(&ids.data).for_each(|(&new, &old)| old_ids[new as usize] = old);
+        let image = image.as_ref().map(|image| image.data.view());
+        let (labels, removed) = remove_artifacts(labels, image, spacing, self.tolerance)?;
+        let removed = removed.into_iter().map(|object| Why {
+            label: old_ids[object.id as usize],
+            reasons: object.oddities.iter().map(ToString::to_string).collect(),
+        });
+        let objects = labels.count();
+        let report = Cleaned { output: self.files.output, objects, removed: removed.collect() };
+        io::write_labels(&report.output, &with_voxels(&ids, labels.into_ids()), self.common.overwrite())?;
+        self.common.report(&report, |out| {
+            for object in &report.removed {
+                writeln!(out, "removed {}: {}", object.label, object.reasons.join("; "))?;
+            }
+            writeln!(out, "{} objects stay: {}", report.objects, report.output.display())
+        })?;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,164 @@
+//! Cutting volumes and changing their spacing.
+
+use super::{Done, Files, lengths, read_ids, read_image, with_voxels};
+use crate::cli::{Common, Outcome, Result, files, settings::Settings};
+use cellseg::{
+    Error,
+    io::{self, read_any},
+    post::{self, resample, resample_labels},
+};
+use serde::Serialize;
+use std::{ops::Range, path::PathBuf};
+
+#[derive(clap::Args)]
+pub(super) struct Crop {
+    #[command(flatten)]
+    files: Files,
+    /// The first voxel of the box
+    #[arg(long, value_name = "Z,Y,X", value_parser = files::shape)]
+    start: [usize; 3],
+    /// The lengths of the box in voxels
+    #[arg(long, value_name = "Z,Y,X", value_parser = files::shape)]
+    size: [usize; 3],
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+impl Crop {
+    pub(super) fn run(self) -> Result<Outcome> {
+        self.common.refuse_existing([&*self.files.output])?;
+        let volume = read_any(&self.files.input)?;
+        let part = volume.part(std::array::from_fn(|axis| {
+            self.start[axis]..self.start[axis].saturating_add(self.size[axis])
+        }))?;
+        part.write(&self.files.output, self.common.overwrite())?;
+        Done { output: self.files.output, shape: part.shape(), objects: None }.report(&self.common)
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct Fragment {
+    /// A volume (z, y, x): TIFF or NPY
+    input: PathBuf,
+    /// The folder for the cubes; each is named after the volume and its first voxel
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// The voxels of a cube along each axis; the last ones are shorter where the volume ends
+    #[arg(long, value_name = "VOXELS", default_value = "64")]
+    side: std::num::NonZeroUsize,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Serialize)]
+struct Fragments {
+    folder: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl Fragment {
+    pub(super) fn run(self) -> Result<Outcome> {
+        let volume = read_any(&self.input)?;
+        let cubes = cubes(volume.shape(), self.side.get());
+        let paths: Vec<PathBuf> = cubes
+            .iter()
+            .map(|[z, y, x]| {
+                let suffix = format!("_z{:04}_y{:04}_x{:04}.tif", z.start, y.start, x.start);
+                files::beside(&self.output, &self.input, &suffix)
+            })
+            .collect();
+        files::make_folder(&self.output)?;
+        self.common.refuse_existing(paths.iter().map(PathBuf::as_path))?;
+        for (cube, path) in cubes.into_iter().zip(&paths) {
+            volume.part(cube)?.write(path, self.common.overwrite())?;
+        }
+        let report = Fragments { folder: self.output, files: paths };
+        self.common.report(&report, |out| {
+            writeln!(out, "{} cubes: {}", report.files.len(), report.folder.display())
+        })?;
+        Ok(Outcome::Done)
+    }
+}
+
+/// Cubes of `side` voxels that cover a volume once, in raster order; shorter at its ends.
+fn cubes(shape: [usize; 3], side: usize) -> Vec<[Range<usize>; 3]> {
+    let along = |len: usize| (0..len).step_by(side).map(move |start| start..(start + side).min(len));
+    let mut cubes = Vec::new();
+    for z in along(shape[0]) {
+        for y in along(shape[1]) {
+            cubes.extend(along(shape[2]).map(|x| [z.clone(), y.clone(), x]));
+        }
+    }
+    cubes
+}
+
+#[derive(clap::Args)]
+pub(super) struct Resample {
+    #[command(flatten)]
+    files: Files,
+    /// The new voxel spacing in micrometres; by default the finest of the three along all axes
+    #[arg(long, value_name = "Z,Y,X")]
+    to: Option<io::Spacing>,
+    /// The volume holds labels: no values between them are made
+    #[arg(long)]
+    labels: bool,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+impl Resample {
+    pub(super) fn run(self) -> Result<Outcome> {
+        let Self { files, common, settings, .. } = &self;
+        common.refuse_existing([&*files.output])?;
+        let shape = if self.labels {
+            let ids = read_ids(&files.input, settings)?;
+            let (from, to) = self.spacings(lengths(&ids, &files.input)?)?;
+            let resampled = with_voxels(&ids, resample_labels(ids.data.view(), from, to)?);
+            io::write_labels(&files.output, &with_spacing(resampled, to)?, common.overwrite())?;
+            post::resampled_shape(ids.shape(), from, to)?
+        } else {
+            let image = read_image(&files.input, settings)?;
+            let (from, to) = self.spacings(lengths(&image, &files.input)?)?;
+            let resampled = with_voxels(&image, resample(image.data.view(), from, to)?);
+            io::write_volume(&files.output, &with_spacing(resampled, to)?, common.overwrite())?;
+            post::resampled_shape(image.shape(), from, to)?
+        };
+        Done { output: files.output.clone(), shape, objects: None }.report(common)
+    }
+
+    fn spacings(&self, from: post::Spacing) -> Result<(post::Spacing, post::Spacing)> {
+        let finest = from.finest();
+        let [z, y, x] = self.to.map_or([finest; 3], io::Spacing::zyx);
+        let to = post::Spacing::new(z, y, x)?;
+        if from == to {
+            return Err(Error::usage(format!(
+                "{} has a spacing of {z},{y},{x} already; give another one with --to, or what it is now with \
+                 --spacing",
+                self.files.input.display()
+            )));
+        }
+        Ok((from, to))
+    }
+}
+
+fn with_spacing<T>(volume: io::Volume<T>, spacing: post::Spacing) -> Result<io::Volume<T>> {
+    Ok(volume.with_spacing(io::Spacing::new(spacing.to_array())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cubes_cover_every_voxel_once() {
+        for (shape, side) in [([5, 7, 3], 3), ([4, 4, 4], 4), ([1, 9, 2], 100)] {
+            let mut covered = ndarray::Array3::<u8>::zeros(shape);
+            for [z, y, x] in cubes(shape, side) {
+                covered.slice_mut(ndarray::s![z, y, x]).map_inplace(|times| *times += 1);
+            }
+            assert!(covered.iter().all(|&times| times == 1), "{shape:?} by {side}");
+        }
+    }
+}
