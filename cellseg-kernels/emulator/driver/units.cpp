@@ -1,5 +1,6 @@
 #include "units.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <set>
@@ -18,19 +19,19 @@ uint64_t fnv1a(const char* text, size_t length) {
     return hash;
 }
 
-/// Whether code for `listed`, one of a file's targets, is what a device of `wanted` would run: the same, or an older plain
-/// target of which `wanted` understands all instructions.
-bool serves(const std::string& listed, const std::string& wanted) {
-    if (listed == wanted) return true;
+/// How new the code is that a kernel offers a device of target `wanted`: the number of the newest of its targets that the
+/// device can run, the device's very own or an older plain one; 0 for none.
+int best_for(const Kernel& kernel, const std::string& wanted) {
     auto number = [](const std::string& target) { return std::atoi(target.c_str() + target.find('_') + 1); };
-    return listed.back() != 'a' && number(listed) <= number(wanted);
+    std::istringstream targets(kernel.targets);
+    int best = 0;
+    for (std::string listed; targets >> listed;)
+        if (listed == wanted || (listed.back() != 'a' && number(listed) <= number(wanted))) best = std::max(best, number(listed));
+    return best;
 }
 
-bool is_built_for(const Kernel& kernel, const std::string& target) {
-    std::istringstream targets(kernel.targets);
-    for (std::string listed; targets >> listed;)
-        if (serves(listed, target)) return true;
-    return false;
+bool is_of(const Module& module, const Kernel& kernel) {
+    return module.source == kernel.source && module.defines == kernel.defines && module.targets == kernel.targets;
 }
 
 }  // namespace
@@ -38,25 +39,31 @@ bool is_built_for(const Kernel& kernel, const std::string& target) {
 bool make_image(const std::string& source, const std::string& text, const std::string& defines, const std::string& target,
                 std::string& image, std::string& log) {
     std::set<std::string> built;
+    std::string targets;
+    const Kernel* chosen = nullptr;
     for (const Kernel* kernel = kernels; kernel; kernel = kernel->next) {
         if (source != kernel->source) continue;
         built.insert(kernel->defines);
         if (defines != kernel->defines) continue;
-        if (!is_built_for(*kernel, target)) {
-            log = source + ": its line `// targets: " + kernel->targets + "` has nothing for " + target + "\n";
-            return false;
-        }
+        targets += std::string(targets.empty() ? "" : " ") + kernel->targets;
+        if (best_for(*kernel, target) > (chosen ? best_for(*chosen, target) : 0)) chosen = kernel;
+    }
+    if (chosen) {
         // The prelude comes before, one newline after the file's own text.
-        const size_t length = kernel->text_length;
-        if (text.size() < length + 1 || fnv1a(text.data() + text.size() - 1 - length, length) != kernel->text_hash) {
+        const size_t length = chosen->text_length;
+        if (text.size() < length + 1 || fnv1a(text.data() + text.size() - 1 - length, length) != chosen->text_hash) {
             log = source + ": the emulated device was built from another state of this file; run the command through "
                   "`cargo run -p cellseg-emulator --` again\n";
             return false;
         }
         std::ostringstream out;
-        out << FIRST_LINE << '\n' << source << '\n' << defines << '\n' << target << '\n' << kernel->text_hash << '\n';
+        out << FIRST_LINE << '\n' << source << '\n' << defines << '\n' << chosen->targets << '\n' << chosen->text_hash << '\n';
         image = out.str();
         return true;
+    }
+    if (!targets.empty()) {
+        log = source + ": its line `// targets:` has nothing for " + target + ", only " + targets + "\n";
+        return false;
     }
     if (built.empty()) {
         log = source + ": no such file was built into the emulated device: it lies below the `src` of none of its crates, or "
@@ -79,18 +86,17 @@ bool read_image(const char* image, Module& module, std::string& why) {
     std::getline(in, line);
     std::getline(in, module.source);
     std::getline(in, module.defines);
-    std::getline(in, module.target);
+    std::getline(in, module.targets);
     std::getline(in, hash);
     for (const Kernel* kernel = kernels; kernel; kernel = kernel->next)
-        if (module.source == kernel->source && module.defines == kernel->defines)
-            if (std::to_string(kernel->text_hash) == hash) return true;
+        if (is_of(module, *kernel) && std::to_string(kernel->text_hash) == hash) return true;
     why = "an image of another state of " + module.source;
     return false;
 }
 
 const Kernel* find_kernel(const Module& module, const std::string& name) {
     for (const Kernel* kernel = kernels; kernel; kernel = kernel->next)
-        if (module.source == kernel->source && module.defines == kernel->defines && name == kernel->name) return kernel;
+        if (is_of(module, *kernel) && name == kernel->name) return kernel;
     return nullptr;
 }
 

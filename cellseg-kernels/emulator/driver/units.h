@@ -6,9 +6,9 @@ namespace cellseg_emulated {
 
 struct Kernel;
 
-/// A loaded image.
+/// A loaded image: the targets are those of the build of the unit that was chosen for the device.
 struct Module {
-    std::string source, defines, target;
+    std::string source, defines, targets;
 };
 
 /// Writes the image of a unit; false, and why in `log`, where it was not built. `defines` are sorted, "A=1 B=f32".

@@ -7,7 +7,7 @@ use cellseg_core::{
 };
 use libtest_mimic::Trial;
 
-const SOURCE: Source = Source { name: "faults.cu", text: include_str!("../kernels/faults.cu") };
+pub(crate) const SOURCE: Source = Source { name: "faults.cu", text: include_str!("../kernels/faults.cu") };
 const THREADS: usize = 64;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -31,6 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a matrix instruction of half a warp is told", || {
             told("half_warp_product", &["needs all 32 lanes", "mma.m16n8k16.f16"]);
         }),
+        trial("a thread waits until another has written", a_thread_waits_until_another_has_written),
         trial("matrices in global memory are told", || {
             told_with_input("global_matrix", &["outside the shared memory of the block"])
         }),
@@ -107,6 +108,19 @@ fn a_stack_that_overflows_is_told() {
     let mut out = room(DType::F32, THREADS);
     let run = Run::new(&SOURCE, "endless_recursion");
     fault(&run, Arguments::new().output(&mut out).value(1i32), &["its stack overflowed"]);
+}
+
+fn a_thread_waits_until_another_has_written() {
+    let run = Run::new(&SOURCE, "waits_for_a_number");
+    let mut out = room(DType::F32, 1);
+    run.go(Arguments::new().output(&mut out).value(7i32)).unwrap();
+    assert_eq!(download::<f32>(&out), [7.0]);
+    let words = [
+        "a barrier that not all threads reach",
+        "threads 0..0 wait at a number",
+        "63 of 64 threads have ended",
+    ];
+    fault(&run, Arguments::new().output(&mut out).value(0i32), &words);
 }
 
 fn shared_memory_starts_as_nan() {

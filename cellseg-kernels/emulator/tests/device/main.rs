@@ -3,6 +3,7 @@
 //! This program starts itself again through `cellseg-emulator`, once for each order of threads, with the kernels in
 //! `tests/kernels`; all that it launches goes through `cellseg-core` as on any device.
 
+mod driver;
 mod faults;
 mod matrices;
 mod numbers;
@@ -98,6 +99,9 @@ fn main() -> ExitCode {
             _ => ExitCode::FAILURE,
         };
     }
-    let trials = [faults::trials(), numbers::trials(), matrices::trials()].into_iter().flatten().collect();
+    let trials = [driver::trials(), faults::trials(), numbers::trials(), matrices::trials()]
+        .into_iter()
+        .flatten()
+        .collect();
     libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials).exit_code()
 }

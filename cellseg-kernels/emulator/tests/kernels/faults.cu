@@ -129,3 +129,18 @@ KERNEL endless_recursion(f32* out, i32 depth) {
 }
 
 KERNEL BOUNDS(32, 1) bounded(f32* out) { out[threadIdx.x] = 1.0f; }
+
+#ifdef CELLSEG_EMULATED
+/// Thread 0 waits for a number that the last thread writes, or that nobody does: what loops around `mbarrier.try_wait` are.
+KERNEL waits_for_a_number(f32* out, i32 written) {
+    __shared__ volatile i32 number;
+    if (threadIdx.x == 0) number = 0;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        cellseg_emulated::wait_until({"a number", __FILE__, __LINE__}, [&] { return number != 0; });
+        out[0] = f32(number);
+    } else if (threadIdx.x == 63 && written) {
+        number = written;
+    }
+}
+#endif
