@@ -126,6 +126,10 @@ pub const MATRIX_CASES: &[Case] = &[
     case(1, [2, 3, 9], [72, 24], [2, 3, 1], [1; 3], [1, 1, 0]),
     case(3, [2, 3, 3], [32, 136], [1, 3, 2], [1; 3], [0, 1, 1]),
     case(1, [5, 5, 7], [8, 16], [10, 2, 4], [1; 3], [3, 1, 2]),
+    // Deep enough for their depth to be cut up among blocks, within taps and within slices of channels.
+    case(2, [2, 3, 3], [56, 24], [3; 3], [1; 3], [1; 3]),
+    case(1, [2, 3, 2], [136, 16], [3; 3], [1; 3], [1; 3]),
+    case(1, [4, 5, 3], [8, 200], [3; 3], [2; 3], [1; 3]),
     // More tiles than multiprocessors of the emulated device, so wide ones.
     case(1, [9, 13, 11], [8, 64], [1, 1, 3], [1; 3], [0, 0, 1]),
     case(2, [6, 11, 7], [16, 128], [1; 3], [1; 3], [0; 3]),

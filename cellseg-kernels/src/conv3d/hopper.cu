@@ -155,8 +155,8 @@ DEVICE inline void finish(const f32 (&sums)[TILE_COLUMNS / 2], i32 first_row, RE
                 for (i32 i = 0; i < 2; i++) {
                     v[i] = sums[4 * (4 * group + j) + 2 * lower + i];
                     if (bias) v[i] += wide(bias[p.column + column + i]);
-                    v[i] = activate(g.activation, v[i], g.setting);
                 }
+                activate(g.activation, v, g.setting);
                 pairs[j] = narrow2<REAL>(v[0], v[1]);
             }
             transpose_four(pairs);

@@ -6,7 +6,8 @@
 // of the depth for TILE_M / 32 voxels, so it follows one tap and channel; of a voxel it keeps the place of its first tap
 // and which taps exist. The depth runs over all taps of 128 bytes of channels, then of the next, and voxels are copied
 // through the first-level cache: what taps have in common is there. The sums leave through shared memory, in 16-byte
-// stores, after bias and activation.
+// stores, after bias and activation. Where tiles are too few for the device, blocks share the depth of a tile, and
+// finish_sums.cu adds up their parts.
 //
 // Tile 256x64: 128 threads of at most 240 registers, 2 blocks a multiprocessor, 62 KiB of shared memory for 16-bit values,
 // so that as much is left for the cache as the taps of a slice need. A step of 32 copies 20 KiB for 1.05 MFLOP: 51 FLOP a
@@ -38,6 +39,13 @@ typedef Across<f32, WARP_N / 2> Staged;  // half of a warp's sums, [voxel][outpu
 constexpr i32 VOXEL_BYTES = Voxels::bytes(TILE_M), STAGE_BYTES = VOXEL_BYTES + Weights::bytes(TILE_N);
 static_assert(THREADS / 32 * WARP_M * Staged::PITCH <= STAGES * STAGE_BYTES, "sums leave through the memory of the stages");
 
+/// How the depth of each sum is cut up among blocks.
+struct Cut {
+    i32 parts;   // 1 where it is not
+    i32 steps;   // of the depth, of each part
+    i64 voxels;  // that are written, of the whole batch
+};
+
 struct MatrixSums {
     LinkAxis axes[3];
     i32 rows;  // output voxels of the largest phase, of the whole batch
@@ -46,6 +54,7 @@ struct MatrixSums {
     i32 to_fine;
     i32 activation;
     f32 setting;
+    Cut cut;
 };
 
 /// An output's place within its phase.
@@ -64,7 +73,8 @@ DEVICE inline Place place_of(const MatrixSums& p, u32 row) {
     return place;
 }
 
-KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w, const REAL* bias, MatrixSums p) {
+/// Writes `out`, or where the depth is cut up, sums of each part in f32 `[part, voxel, output channel]`.
+KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, f32* parts, const REAL* x, const REAL* w, const REAL* bias, MatrixSums p) {
     DYNAMIC_SHARED;
     const i32 thread = threadIdx.x, lane = thread & 31, warp = thread >> 5;
     // The chunk of the depth that this thread copies, and its number among those who copy it: eight neighbours write eight
@@ -79,7 +89,8 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
         phase[i] = phase_of(p.axes[i], p.to_fine, block % p.axes[i].phases);
         block /= p.axes[i].phases;
     }
-    const u32 m0 = block * TILE_M;
+    const i32 part = block % p.cut.parts;
+    const u32 m0 = block / p.cut.parts * TILE_M;
     const i32 extents[3] = {p.axes[0].inputs, p.axes[1].inputs, p.axes[2].inputs};
     const i32 taps[3] = {phase[0].taps, phase[1].taps, phase[2].taps};
     const i32 channels = p.input_channels;
@@ -102,10 +113,23 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
     }
 
     // What this thread copies next: its slice of channels, its channel within it, its tap, and what follows from the tap.
-    i32 slice = 0, width = min(channels, SLICE), channel = chunk * CHUNK<REAL>, z = 0, y = 0, x_tap = 0;
+    i32 slice = 0, width = min(channels, SLICE), channel = 0, z = 0, y = 0, x_tap = 0;
     u32 need = 0, reach = 0;
     i64 tap_weights = 0;
-    bool more = taps[0] > 0 && taps[1] > 0 && taps[2] > 0 && channels > 0;
+    const i32 all_taps = taps[0] * taps[1] * taps[2], all_steps = (all_taps * channels + DEPTH<REAL> - 1) / DEPTH<REAL>;
+    const i32 first_step = min(part * p.cut.steps, all_steps), steps = min(p.cut.steps, all_steps - first_step);
+    bool more = steps > 0;
+    if (more && part > 0) {
+        const i32 first = first_step * DEPTH<REAL>;
+        slice = first / (all_taps * SLICE) * SLICE;
+        width = min(channels - slice, SLICE);
+        const i32 within = first - slice * all_taps, tap = within / width;
+        channel = within - tap * width;
+        z = tap / (taps[1] * taps[2]);
+        y = tap / taps[2] % taps[1];
+        x_tap = tap % taps[2];
+    }
+    channel += chunk * CHUNK<REAL>;
     auto follow = [&] {
         while (more && channel >= width) {
             channel -= width;
@@ -163,7 +187,6 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
         if (channel >= width) follow();
     };
 
-    const i32 depth = taps[0] * taps[1] * taps[2] * channels, steps = (depth + DEPTH<REAL> - 1) / DEPTH<REAL>;
     for (i32 step = 0; step < STAGES - 1; step++) {
         if (step < steps) copy(step);
         cp_async_commit();
@@ -218,15 +241,24 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, const REAL* x, const REAL* w
             }
             if (!exists) continue;
             const f32* from = reinterpret_cast<const f32*>(staged + i / CHUNKS * Staged::PITCH) + n;
+            if (parts != nullptr) {
+                f32* to = parts + (part * p.cut.voxels + voxel) * p.output_channels + column;
+#pragma unroll
+                for (i32 e = 0; e < CHUNK<REAL>; e += 4) store(to + e, load<4>(from + e));
+                continue;
+            }
             Pack<REAL, CHUNK<REAL>> shift = {}, result;
             if (bias != nullptr) shift = load<CHUNK<REAL>>(bias + column);
+            f32 values[CHUNK<REAL>];
 #pragma unroll
             for (i32 e = 0; e < CHUNK<REAL>; e += 4) {
                 const Pack<f32, 4> four = load<4>(from + e);
 #pragma unroll
-                for (i32 i = 0; i < 4; i++)
-                    result.v[e + i] = narrow<REAL>(activate(p.activation, four.v[i] + wide(shift.v[e + i]), p.setting));
+                for (i32 i = 0; i < 4; i++) values[e + i] = four.v[i] + wide(shift.v[e + i]);
             }
+            activate(p.activation, values, p.setting);
+#pragma unroll
+            for (i32 e = 0; e < CHUNK<REAL>; e++) result.v[e] = narrow<REAL>(values[e]);
             store(out + voxel * p.output_channels + column, result);
         }
     }

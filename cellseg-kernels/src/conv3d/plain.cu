@@ -200,8 +200,10 @@ KERNEL BOUNDS(256, 2) conv3d_plain_sums(REAL* out, const REAL* x, const REAL* w,
         REAL* to = out + target * p.output_channels + n;
         Pack<REAL, THREAD_N> pack;
 #pragma unroll
-        for (i32 j = 0; j < THREAD_N; j++)
-            pack.v[j] = narrow<REAL>(activate(p.activation, sums[i][j] + shift[j], p.setting));
+        for (i32 j = 0; j < THREAD_N; j++) sums[i][j] += shift[j];
+        activate(p.activation, sums[i], p.setting);
+#pragma unroll
+        for (i32 j = 0; j < THREAD_N; j++) pack.v[j] = narrow<REAL>(sums[i][j]);
         if (p.output_channels % THREAD_N == 0) {
             if (n < p.output_channels) store(to, pack);
         } else {

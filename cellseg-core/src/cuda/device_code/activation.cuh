@@ -42,14 +42,20 @@ template <int KIND> DEVICE inline f32 activation_gradient_from_input(f32 g, f32 
     return activation_gradient<KIND>(g, gradient_is_from_output<KIND>() ? activate<KIND>(x, setting) : x, setting);
 }
 
-// The function chosen at run time: for the end of a long sum, where compiling each choice would cost more than a branch.
-DEVICE inline f32 activate(int kind, f32 x, f32 setting) {
+template <int KIND, int COUNT> DEVICE inline void activate_all(f32 (&x)[COUNT], f32 setting) {
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) x[i] = activate<KIND>(x[i], setting);
+}
+
+// The function chosen at run time, once for several numbers: for the end of a long sum, where compiling each choice would
+// cost more than a branch.
+template <int COUNT> DEVICE inline void activate(int kind, f32 (&x)[COUNT], f32 setting) {
     switch (kind) {
-        case RELU: return activate<RELU>(x, setting);
-        case LEAKY_RELU: return activate<LEAKY_RELU>(x, setting);
-        case ELU: return activate<ELU>(x, setting);
-        case GELU: return activate<GELU>(x, setting);
-        case SIGMOID: return activate<SIGMOID>(x, setting);
-        default: return x;
+        case RELU: return activate_all<RELU>(x, setting);
+        case LEAKY_RELU: return activate_all<LEAKY_RELU>(x, setting);
+        case ELU: return activate_all<ELU>(x, setting);
+        case GELU: return activate_all<GELU>(x, setting);
+        case SIGMOID: return activate_all<SIGMOID>(x, setting);
+        default: return;
     }
 }

@@ -66,6 +66,14 @@ pub(super) fn phases(axis: &Axis, direction: Direction) -> (usize, usize) {
     }
 }
 
+/// The taps of the phase that has the most.
+pub(super) fn longest_phase(axis: &Axis, direction: Direction) -> usize {
+    match direction {
+        Direction::ToCoarse => axis.kernel,
+        Direction::ToFine => axis.kernel.div_ceil(axis.stride),
+    }
+}
+
 /// The number as kernels take it.
 ///
 /// # Errors
@@ -97,6 +105,8 @@ mod tests {
             for direction in [Direction::ToCoarse, Direction::ToFine] {
                 let all = axis.phases(direction);
                 prop_assert_eq!(phases(&axis, direction), (all.len(), all.iter().map(|p| p.count).max().unwrap()));
+                let longest = all.iter().map(|p| p.taps.len()).max().unwrap();
+                prop_assert!(longest <= longest_phase(&axis, direction));
             }
         }
     }

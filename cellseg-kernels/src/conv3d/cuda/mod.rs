@@ -5,6 +5,7 @@
 //! | `geometry` | axes and divisors as the kernels take them |
 //! | `tile` | the tiles that the kernels are compiled for, and the choice among them |
 //! | `sums` | sums into voxels: the convolution, its data gradient, the transposed convolution |
+//! | `matrix_sums` | the same on the tensor cores |
 //! | `hopper` | the same for wide layers on Hopper |
 //! | `swap` | the exchange of the two channels of weights |
 //! | `weight_gradient` | sums into taps, in parts of the voxels that are added up in their order |
@@ -14,6 +15,7 @@
 
 mod geometry;
 mod hopper;
+mod matrix_sums;
 mod sums;
 mod swap;
 mod tile;

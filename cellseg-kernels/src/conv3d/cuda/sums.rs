@@ -3,10 +3,11 @@
 use super::{
     super::{direct::Problem, geometry::Direction, precision::Precision},
     Algorithm, Demand,
-    geometry::{LinkAxis, phases, small},
+    geometry::{LinkAxis, longest_phase, phases, small},
     hopper::Tiling,
+    matrix_sums::{self, Size},
     swap::swap,
-    tile::{MatrixTile, PlainTile},
+    tile::PlainTile,
     voxels,
 };
 use crate::pointwise::Activation;
@@ -16,7 +17,6 @@ use cellseg_core::{
     cuda_source,
 };
 
-const MATRIX: Source = cuda_source!("conv3d/matrix_sums.cu");
 pub(super) const PLAIN: Source = cuda_source!("conv3d/plain.cu");
 
 /// What sums into voxels are made of.
@@ -32,27 +32,25 @@ pub(crate) struct Operands<'a> {
     pub(crate) activation: Activation,
 }
 
-/// `MatrixSums` and `PlainSums` of the kernels, which count rows in 32 and in 64 bits.
+/// `PlainSums` of the kernels, or the greater part of `MatrixSums`, which count rows in 64 and in 32 bits.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Sums<Rows> {
+pub(super) struct Sums<Rows> {
     axes: [LinkAxis; 3],
     rows: Rows,
     input_channels: i32,
-    output_channels: i32,
+    pub(super) output_channels: i32,
     tiles_n: i32,
     to_fine: i32,
-    activation: i32,
-    setting: f32,
+    pub(super) activation: i32,
+    pub(super) setting: f32,
 }
-// SAFETY: a `repr(C)` struct of numbers, with the fields of the device's `MatrixSums`.
-unsafe impl Value for Sums<i32> {}
 // SAFETY: a `repr(C)` struct of numbers, with the fields of the device's `PlainSums`.
 unsafe impl Value for Sums<i64> {}
 
 impl Sums<()> {
     /// The same, with what depends on the kernel. There are fewer tiles along the columns than channels.
-    fn tiled<Rows>(self, rows: Rows, tiles_n: usize) -> Sums<Rows> {
+    pub(super) fn tiled<Rows>(self, rows: Rows, tiles_n: usize) -> Sums<Rows> {
         let Sums { axes, input_channels, output_channels, to_fine, activation, setting, .. } = self;
         let tiles_n = tiles_n as i32;
         Sums { axes, rows, input_channels, output_channels, tiles_n, to_fine, activation, setting }
@@ -102,11 +100,6 @@ pub(crate) fn sum(
     } else {
         weights
     };
-    let mut defines = vec![("REAL", Cuda::real(op, dtype)?)];
-    let grid = |tile_rows: usize, tiles_n: usize| -> Result<[u32; 3]> {
-        Ok([small(op, "tiles", phases * rows.div_ceil(tile_rows) * tiles_n)? as u32, 1, 1])
-    };
-    let arguments = Arguments::new().output(out).input(x).input(weights).optional(bias);
     let demand = Demand {
         dtype,
         precision,
@@ -114,40 +107,32 @@ pub(crate) fn sum(
         channels: [input_channels, output_channels],
         voxels: voxels(problem.batch, axes, direction),
     };
-    let (launch, arguments) = match demand.algorithm(&device) {
+    match demand.algorithm(&device) {
         Algorithm::Matrix => {
-            let tile = MatrixTile::of(phases * rows, output_channels, device.multiprocessors());
-            let tiles_n = output_channels.div_ceil(tile.columns());
-            defines.extend(tile.defines());
-            let launch = Launch {
-                source: &MATRIX,
-                defines: &defines,
-                kernel: "conv3d_matrix_sums",
-                grid: grid(tile.rows(), tiles_n)?,
-                block: MatrixTile::THREADS as u32,
-                shared: tile.shared_for_sums(dtype),
-            };
-            (launch, arguments.value(sums.tiled(small(op, "voxels", rows)?, tiles_n)))
+            let tap = axes.each_ref().map(|a| longest_phase(a, direction)).iter().product::<usize>();
+            let size = Size { rows, phases, depth: tap * input_channels };
+            matrix_sums::sum(op, size, sums, Operands { weights, ..operands }, out)
         }
         Algorithm::Plain => {
             let narrow = output_channels <= PlainTile::NARROW.columns;
             let tile = if narrow { PlainTile::NARROW } else { PlainTile::SQUARE };
             let tiles_n = output_channels.div_ceil(tile.columns);
+            let mut defines = vec![("REAL", Cuda::real(op, dtype)?)];
             defines.extend(tile.defines);
             let launch = Launch {
                 source: &PLAIN,
                 defines: &defines,
                 kernel: "conv3d_plain_sums",
-                grid: grid(tile.rows, tiles_n)?,
+                grid: [small(op, "tiles", phases * rows.div_ceil(tile.rows) * tiles_n)? as u32, 1, 1],
                 block: PlainTile::THREADS as u32,
                 shared: 0,
             };
-            (launch, arguments.value(sums.tiled(rows as i64, tiles_n)))
+            let arguments = Arguments::new().output(out).input(x).input(weights).optional(bias);
+            // SAFETY: the kernel reads and writes what the problem's extents and channels say, which the operation has
+            // checked against the tensors' shapes; `out` has no other name here.
+            unsafe { device.launch(launch, arguments.value(sums.tiled(rows as i64, tiles_n))) }
         }
-    };
-    // SAFETY: the kernels read and write what the problem's extents and channels say, which the operation has checked
-    // against the tensors' shapes; `out` has no other name here.
-    unsafe { device.launch(launch, arguments) }
+    }
 }
 
 /// The function as activation.cuh numbers it.

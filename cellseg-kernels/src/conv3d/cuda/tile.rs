@@ -25,10 +25,10 @@ const fn tile(warp_m: usize, warp_n: usize, warps_n: usize) -> MatrixTile {
 /// Widest first, with what a column costs relative to the first: the narrower a tile, the more often its rows are read.
 const WIDE: [(MatrixTile, f64); 3] = [(tile(64, 64, 1), 1.0), (tile(64, 48, 1), 1.1), (tile(64, 32, 1), 1.3)];
 
-/// Where the others would leave multiprocessors idle.
-const SMALL: MatrixTile = tile(32, 32, 2);
-
 impl MatrixTile {
+    /// For few rows, or where the others would leave multiprocessors idle.
+    pub(super) const SMALL: Self = tile(32, 32, 2);
+
     /// Threads of a block.
     pub(super) const THREADS: usize = 128;
 
@@ -45,7 +45,7 @@ impl MatrixTile {
     pub(super) fn of(rows: usize, columns: usize, multiprocessors: usize) -> Self {
         let wide = Self::of_many(rows, columns);
         let blocks = rows.div_ceil(wide.rows()) * columns.div_ceil(wide.columns());
-        if wide.columns() > SMALL.warp_n && blocks <= multiprocessors { SMALL } else { wide }
+        if wide.columns() > Self::SMALL.warp_n && blocks <= multiprocessors { Self::SMALL } else { wide }
     }
 
     /// The same where there are as many blocks as are wanted, because the depth can be cut.
@@ -54,8 +54,8 @@ impl MatrixTile {
             |(tile, factor): (MatrixTile, f64)| columns.next_multiple_of(tile.columns()) as f64 * factor;
         let fastest = WIDE.into_iter().min_by(|&a, &b| cost(a).total_cmp(&cost(b)));
         match fastest {
-            Some((tile, _)) if rows > SMALL.rows() => tile,
-            _ => SMALL,
+            Some((tile, _)) if rows > Self::SMALL.rows() => tile,
+            _ => Self::SMALL,
         }
     }
 
@@ -77,7 +77,7 @@ impl MatrixTile {
     }
 
     /// Numbers of a slice of the depth, 64 bytes.
-    fn depth(dtype: DType) -> usize {
+    pub(super) fn depth(dtype: DType) -> usize {
         64 / dtype.size()
     }
 
