@@ -1,7 +1,10 @@
 //! Launches of the pooling's kernels.
 
 use super::Sizes;
-use crate::walk::{step, walk};
+use crate::{
+    sizes::{int, ints},
+    walk::{step, walk},
+};
 use cellseg_core::{
     DType, Result,
     cuda::{Arguments, Cuda, CudaBuffer, Source, Value},
@@ -10,6 +13,9 @@ use cellseg_core::{
 use std::sync::Arc;
 
 const POOL: Source = cuda_source!("pool/pool.cu");
+
+const FORWARD: &str = "max_pool3d";
+const BACKWARD: &str = "max_pool3d gradient";
 
 /// The sizes as the kernels take them.
 #[repr(C)]
@@ -27,10 +33,15 @@ unsafe impl Value for Geometry {}
 
 impl Geometry {
     /// For a kernel that writes `count` numbers of this type.
-    fn new(sizes: &Sizes, dtype: DType, count: usize) -> Self {
-        let [input, output, window] = [sizes.input, sizes.output, sizes.window].map(|s| s.map(|s| s as i32));
-        let (channels, width) = (sizes.channels as i32, step(dtype, sizes.channels) as i32);
-        Geometry { input, output, window, channels, width, count: count as i64 }
+    fn new(op: &'static str, sizes: &Sizes, dtype: DType, count: usize) -> Result<Self> {
+        Ok(Geometry {
+            input: ints(op, sizes.input)?,
+            output: ints(op, sizes.output)?,
+            window: ints(op, sizes.window)?,
+            channels: int(op, sizes.channels)?,
+            width: step(dtype, sizes.channels) as i32,
+            count: count as i64,
+        })
     }
 
     fn steps(&self) -> usize {
@@ -46,9 +57,9 @@ pub(super) fn forward(
     out: &mut CudaBuffer,
     with_places: bool,
 ) -> Result<Option<CudaBuffer>> {
-    let geometry = Geometry::new(sizes, x.dtype(), out.len());
+    let geometry = Geometry::new(FORWARD, sizes, x.dtype(), out.len())?;
     let mut places = with_places.then(|| CudaBuffer::new(device, DType::U8, out.len())).transpose()?;
-    let defines = [("REAL", Cuda::real("max_pool3d", x.dtype())?)];
+    let defines = [("REAL", Cuda::real(FORWARD, x.dtype())?)];
     let arguments = Arguments::new().output(out);
     let arguments = match &mut places {
         Some(places) => arguments.output(places),
@@ -68,8 +79,8 @@ pub(super) fn backward(
     places: &CudaBuffer,
     out: &mut CudaBuffer,
 ) -> Result<()> {
-    let geometry = Geometry::new(sizes, grad.dtype(), out.len());
-    let defines = [("REAL", Cuda::real("max_pool3d gradient", grad.dtype())?)];
+    let geometry = Geometry::new(BACKWARD, sizes, grad.dtype(), out.len())?;
+    let defines = [("REAL", Cuda::real(BACKWARD, grad.dtype())?)];
     let launch = walk(device, &POOL, &defines, "gradient", geometry.steps());
     let arguments = Arguments::new().output(out).input(grad).input(places).value(geometry);
     // SAFETY: as for `forward`.

@@ -2,6 +2,7 @@
 
 use crate::{
     pointwise,
+    sizes::blocks,
     walk::{BLOCK, step},
 };
 use cellseg_core::{
@@ -12,6 +13,8 @@ use cellseg_core::{
 use std::sync::Arc;
 
 const SUM: Source = cuda_source!("reduce/sum.cu");
+
+const NAME: &str = "sum";
 
 /// Threads that share a row at most, or lie along one: those of a warp.
 const LANES: usize = 32;
@@ -71,18 +74,18 @@ impl Sums {
     }
 
     fn run(self, device: &Cuda, x: &CudaBuffer, out: &mut CudaBuffer) -> Result<()> {
-        let (kernel, blocks) = if self.inner == 1 {
+        let (kernel, count) = if self.inner == 1 {
             ("sum_rows", (self.parts() * self.lanes as usize).div_ceil(BLOCK))
         } else {
             let tiles = (self.inner as usize / self.width as usize).div_ceil(self.lanes as usize);
             ("sum_columns", (self.outer * self.splits) as usize * tiles)
         };
-        let defines = [("IN", Cuda::real("sum", x.dtype())?), ("OUT", Cuda::real("sum", out.dtype())?)];
+        let defines = [("IN", Cuda::real(NAME, x.dtype())?), ("OUT", Cuda::real(NAME, out.dtype())?)];
         let launch = Launch {
             source: &SUM,
             defines: &defines,
             kernel,
-            grid: [blocks as u32, 1, 1],
+            grid: [blocks(NAME, &[count])?, 1, 1],
             block: BLOCK as u32,
             shared: 0,
         };

@@ -1,13 +1,19 @@
 //! Launches of the resizing kernels.
 
 use super::{Interpolation, Resize};
-use crate::walk::{step, walk};
+use crate::{
+    sizes::{int, ints},
+    walk::{step, walk},
+};
 use cellseg_core::{
     DType, Result,
     cuda::{Arguments, Cuda, CudaBuffer, Source, Value},
     cuda_source,
 };
 use std::sync::Arc;
+
+const FORWARD: &str = "resize";
+const BACKWARD: &str = "resize gradient";
 
 const RESAMPLE: Source = cuda_source!("resample/resample.cu");
 
@@ -29,21 +35,20 @@ struct Sizes {
 unsafe impl Value for Sizes {}
 
 impl Sizes {
-    fn new(resize: &Resize, [_, d, h, w, c]: [usize; 5], dtype: DType) -> Self {
+    fn new(op: &'static str, resize: &Resize, [_, d, h, w, c]: [usize; 5], dtype: DType) -> Result<Self> {
         let mode = match resize.interpolation {
             Interpolation::Nearest => 0,
             Interpolation::Trilinear { align_corners: false } => 1,
             Interpolation::Trilinear { align_corners: true } => 2,
         };
-        let (channels, width) = (c as i32, step(dtype, c) as i32);
-        Sizes {
-            from: [d, h, w].map(|x| x as i32),
-            to: resize.size.map(|x| x as i32),
-            channels,
-            width,
+        Ok(Sizes {
+            from: ints(op, [d, h, w])?,
+            to: ints(op, resize.size)?,
+            channels: int(op, c)?,
+            width: step(dtype, c) as i32,
             mode,
             count: 0,
-        }
+        })
     }
 
     /// What a thread takes of a row of channels, as many times.
@@ -60,10 +65,10 @@ pub(super) fn resize(
     x: &CudaBuffer,
     out: &mut CudaBuffer,
 ) -> Result<()> {
-    let sizes = Sizes::new(resize, from, x.dtype());
+    let sizes = Sizes::new(FORWARD, resize, from, x.dtype())?;
     let [d, h, w] = resize.size;
     let runs = from[0] * d * h * w.div_ceil(RUN) * sizes.packs();
-    let defines = [("REAL", Cuda::real("resize", x.dtype())?)];
+    let defines = [("REAL", Cuda::real(FORWARD, x.dtype())?)];
     let launch = walk(device, &RESAMPLE, &defines, "resize", runs);
     let arguments = Arguments::new().output(out).input(x).value(Sizes { count: runs as i64, ..sizes });
     // SAFETY: the buffers are of the sizes given.
@@ -78,9 +83,9 @@ pub(super) fn gradient(
     grad: &CudaBuffer,
     out: &mut CudaBuffer,
 ) -> Result<()> {
-    let sizes = Sizes::new(resize, from, grad.dtype());
+    let sizes = Sizes::new(BACKWARD, resize, from, grad.dtype())?;
     let packs = from[..4].iter().product::<usize>() * sizes.packs();
-    let defines = [("REAL", Cuda::real("resize gradient", grad.dtype())?)];
+    let defines = [("REAL", Cuda::real(BACKWARD, grad.dtype())?)];
     let launch = walk(device, &RESAMPLE, &defines, "gradient", packs);
     let arguments = Arguments::new().output(out).input(grad).value(Sizes { count: packs as i64, ..sizes });
     // SAFETY: the buffers are of the sizes given.

@@ -8,10 +8,11 @@ use crate::{
     },
     pointwise::Activation,
     reduce::cuda::sum_middle,
+    sizes::tensor,
     walk::{BLOCK, on_gpu, step},
 };
 use cellseg_core::{
-    Buffer, DType, Result, Shape, Tensor,
+    DType, Result, Shape,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
     cuda_source,
 };
@@ -197,7 +198,7 @@ pub(crate) fn forward(
             let launch = small("statistics", &defines, samples * norm.groups * BLOCK);
             // SAFETY: a block for each pair of numbers of `statistics`; the parts are those just found.
             unsafe { device.launch(launch, arguments.value(Chunks::new(&geometry, norm.eps)))? };
-            Tensor::from_buffer(of_samples, Buffer::Cuda(statistics))?
+            tensor(of_samples.dims(), statistics)?
         }
     };
 
@@ -207,9 +208,7 @@ pub(crate) fn forward(
     // SAFETY: as for the first pass; a number is read before it is written.
     unsafe { device.launch(pass("normalise", &defines, grid), arguments)? };
 
-    let of_packs = Shape::new(&[packs])?;
-    let masks = masks.map(|masks| Tensor::from_buffer(of_packs, Buffer::Cuda(masks))).transpose()?;
-    Ok(Computed { statistics, masks })
+    Ok(Computed { statistics, masks: masks.map(|masks| tensor(&[packs], masks)).transpose()? })
 }
 
 /// The gradients from that of the output, the input, and the residual where it is needed. `out` may lie in the place of
@@ -272,11 +271,9 @@ pub(crate) fn backward(
     // SAFETY: as for the first pass; a number is read before it is written.
     unsafe { device.launch(pass("gradient", &defines, grid), arguments.value(geometry).value(stage))? };
 
-    let on_tensor = |numbers: CudaBuffer, shape: Shape| Tensor::from_buffer(shape, Buffer::Cuda(numbers));
-    let of_channels = Shape::new(&[channels])?;
     Ok(Found {
-        of_gamma: on_tensor(of_gamma, of_channels)?,
-        of_beta: on_tensor(of_beta, of_channels)?,
-        of_stage: of_stage.map(|numbers| on_tensor(numbers, shape)).transpose()?,
+        of_gamma: tensor(&[channels], of_gamma)?,
+        of_beta: tensor(&[channels], of_beta)?,
+        of_stage: of_stage.map(|numbers| tensor(shape.dims(), numbers)).transpose()?,
     })
 }

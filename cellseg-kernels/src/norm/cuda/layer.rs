@@ -2,10 +2,11 @@
 
 use crate::{
     reduce::cuda::sum_middle_after,
+    sizes::tensor,
     walk::{BLOCK, on_gpu, pack, walk},
 };
 use cellseg_core::{
-    Buffer, DType, Result, Shape, Tensor,
+    DType, Result, Tensor,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
     cuda_source,
 };
@@ -119,7 +120,7 @@ pub(crate) fn backward(
     let total = |skipped: usize| {
         let mut sums = CudaBuffer::new(device, x.dtype(), channels)?;
         sum_middle_after(device, &parts, skipped, [1, blocks, channels], 1.0, &mut sums)?;
-        Tensor::from_buffer(Shape::new(&[channels])?, Buffer::Cuda(sums))
+        tensor(&[channels], sums)
     };
     Ok([total(0)?, total(blocks * channels)?])
 }
