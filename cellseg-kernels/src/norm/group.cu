@@ -127,9 +127,8 @@ DEVICE inline void join(Moments& a, const Moments& b) {
 }
 
 // Rows that a thread has on the way from memory at once, as packs: what is loaded before anything is stored. Backward
-// they are fewer where an exponential, or the eight numbers of a pack behind an activation, need the registers.
-constexpr bool ROOM = ACTIVATION == IDENTITY || (ACTIVATION <= LEAKY_RELU && sizeof(REAL) == 4);
-constexpr int BATCH = 2, BATCH_BACKWARD = ROOM ? 2 : 1;
+// they are fewer where an exponential needs the registers.
+constexpr int BATCH = 2, BATCH_BACKWARD = ACTIVATION > LEAKY_RELU ? 1 : 2;
 
 // The blocks of a multiprocessor that registers are shared out for, forward.
 constexpr int BLOCKS = ACTIVATION > LEAKY_RELU ? 2 : 3;
@@ -347,7 +346,7 @@ template <int N> DEVICE inline void sum_gradients(f32* parts, REAL* of_stage, co
     if (p.active) {
         Coefficients<N> c = coefficients<N>(statistics, gamma, beta, g, p);
 #pragma unroll 1
-        for (i64 row = p.row; row < p.end; row += BATCH_BACKWARD * p.depth) {
+    for (i64 row = p.row; row < p.end; row += BATCH_BACKWARD * p.depth) {
             Row<N> rows[BATCH_BACKWARD] = {};
 #pragma unroll
             for (int k = 0; k < BATCH_BACKWARD; k++) {
