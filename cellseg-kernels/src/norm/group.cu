@@ -345,20 +345,22 @@ template <int N> DEVICE inline void sum_gradients(f32* parts, REAL* of_stage, co
     f32 plain[N] = {}, product[N] = {};
     if (p.active) {
         Coefficients<N> c = coefficients<N>(statistics, gamma, beta, g, p);
+        // Places of numbers instead of rows: sums in the place of products keep the registers below the bound.
+        const i64 end = number(g, p, p.end), step = (i64)p.depth * g.channels;
 #pragma unroll 1
-    for (i64 row = p.row; row < p.end; row += BATCH_BACKWARD * p.depth) {
+        for (i64 at = number(g, p, p.row); at < end; at += BATCH_BACKWARD * step) {
             Row<N> rows[BATCH_BACKWARD] = {};
 #pragma unroll
             for (int k = 0; k < BATCH_BACKWARD; k++) {
-                if (row + k * p.depth >= p.end) break;
-                rows[k] = read<N>(a, number(g, p, row + k * p.depth), s);
+                if (at + k * step >= end) break;
+                rows[k] = read<N>(a, at + k * step, s);
             }
 #pragma unroll
             for (int k = 0; k < BATCH_BACKWARD; k++) {
-                if (row + k * p.depth >= p.end) break;
+                if (at + k * step >= end) break;
                 Wide<REAL, N> v, z;
                 gradient_row<N>(rows[k], a.residual != nullptr, c, s, v, z);
-                if (of_stage) store_narrow<N>(of_stage + number(g, p, row + k * p.depth), v);
+                if (of_stage) store_narrow<N>(of_stage + at + k * step, v);
 #pragma unroll
                 for (int i = 0; i < N; i++) {
                     plain[i] += v[i];
