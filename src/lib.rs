@@ -19,5 +19,5 @@ pub use error::{Error, Result};
 pub use evaluation::{Evaluation, IOU_THRESHOLDS, Score};
 pub use networks::{read_checkpoint, read_network, write_checkpoint, write_network};
 pub use segmenter::{Segmentation, Segmenter};
-pub use statistics::{measure, measure_like_cellseg3d, write_table};
+pub use statistics::{count_by_region, measure, measure_all, measure_like_cellseg3d, write_table};
 pub use training::{Validation, resume, resume_on, train, train_on};

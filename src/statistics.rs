@@ -2,7 +2,9 @@
 
 use crate::{Result, segmenter::post_spacing};
 use cellseg_io::{self as io, Overwrite, Volume, write_csv};
-use cellseg_post::{Cell, Region, Table, cellseg3d_table, regions};
+use cellseg_post::{
+    Cell, Region, Table, atlas_table, cellseg3d_table, count_in_atlas, full_region_table, regions,
+};
 use std::path::Path;
 
 /// Measures each cell of `labels`, 0 being background: size, place and shape, in micrometres where the labels know their
@@ -13,6 +15,25 @@ use std::path::Path;
 pub fn measure(labels: &Volume<u32>, image: Option<&Volume<f32>>) -> Result<Vec<Region>> {
     let image = image.map(|image| image.data.view());
     Ok(regions(labels.data.view(), image, post_spacing(labels)?)?)
+}
+
+/// The table of everything that is known of each cell: [`measure`], and surface, convexity, the longest axis, contacts, the
+/// nearest other cell, the density around it, and quantiles of the image.
+///
+/// # Errors
+/// Those of [`measure`].
+pub fn measure_all(labels: &Volume<u32>, image: Option<&Volume<f32>>) -> Result<Table> {
+    let image = image.map(|image| image.data.view());
+    Ok(full_region_table(labels.data.view(), image, post_spacing(labels)?)?)
+}
+
+/// The table of how many cells lie in each region of an atlas, labels of the same grid; a row for each region.
+///
+/// # Errors
+/// An atlas that does not cover all cells.
+pub fn count_by_region(labels: &Volume<u32>, atlas: &Volume<u32>) -> Result<Table> {
+    let cells = measure(labels, None)?;
+    Ok(atlas_table(&count_in_atlas(&cells, atlas.data.view(), post_spacing(labels)?)?))
 }
 
 /// The table that CellSeg3D writes: its columns in its order, in voxels.

@@ -67,6 +67,7 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum MethodName {
+    Peaks,
     VoronoiOtsu,
     Watershed,
     Components,
@@ -183,6 +184,7 @@ impl Args {
         inference.validate()?;
         if let Some(method) = self.method {
             config.instances.method = match method {
+                MethodName::Peaks => Method::Peaks,
                 MethodName::VoronoiOtsu => Method::VoronoiOtsu,
                 MethodName::Watershed => Method::Watershed(WatershedSeeds::default()),
                 MethodName::Components => Method::Components,

@@ -5,8 +5,9 @@ use super::{
     settings::{Settings, with_spacing},
 };
 use cellseg::{
+    count_by_region,
     io::{read_labels, read_volume},
-    measure, measure_like_cellseg3d,
+    measure, measure_all, measure_like_cellseg3d,
     post::region_table,
     write_table,
 };
@@ -26,6 +27,15 @@ pub(super) struct Args {
     /// The columns of CellSeg3D, in voxels
     #[arg(long, conflicts_with = "image")]
     cellseg3d: bool,
+    /// Every measurement there is: also surface, convexity, the longest axis, contacts, neighbours, density, quantiles
+    #[arg(long, conflicts_with = "cellseg3d")]
+    all: bool,
+    /// Labels of the regions of an atlas, on the same grid
+    #[arg(long, value_name = "FILE", requires = "atlas_output")]
+    atlas: Option<PathBuf>,
+    /// Where the number of cells in each of these regions goes (CSV)
+    #[arg(long, value_name = "FILE", requires = "atlas")]
+    atlas_output: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -40,16 +50,25 @@ struct Report {
 }
 
 pub(super) fn run(args: Args) -> Result<Outcome> {
-    args.common.refuse_existing([&*args.output])?;
+    args.common.refuse_existing(
+        [Some(&args.output), args.atlas_output.as_ref()].into_iter().flatten().map(PathBuf::as_path),
+    )?;
     let config = args.settings.read()?;
     let labels = with_spacing(read_labels(&args.labels)?, &config)?;
     let image = args.image.as_ref().map(read_volume).transpose()?;
     let table = if args.cellseg3d {
         measure_like_cellseg3d(&labels)?
+    } else if args.all {
+        measure_all(&labels, image.as_ref())?
     } else {
         region_table(&measure(&labels, image.as_ref())?)
     };
+    let regions =
+        args.atlas.as_ref().map(|path| count_by_region(&labels, &read_labels(path)?)).transpose()?;
     write_table(&args.output, &table, args.common.overwrite())?;
+    if let (Some(path), Some(regions)) = (&args.atlas_output, &regions) {
+        write_table(path, regions, args.common.overwrite())?;
+    }
     let physical_units = labels.spacing.is_some();
     if !physical_units && !args.cellseg3d {
         tracing::warn!(

@@ -93,7 +93,7 @@ fn instances_and_masks_go_over_into_each_other() {
 
     bench.synthetic();
     let truth = bench.ids("v_labels.tif");
-    for method in ["voronoi-otsu", "watershed", "cellseg3d-voronoi-otsu", "cellseg3d-watershed"] {
+    for method in ["peaks", "voronoi-otsu", "watershed", "cellseg3d-voronoi-otsu", "cellseg3d-watershed"] {
         let threshold = if method.ends_with("watershed") { "--threshold 0.3" } else { "" };
         let name = format!("{method}.tif");
         let threshold = if method.starts_with("cellseg3d-v") { "" } else { threshold };
@@ -219,6 +219,13 @@ fn pictures_tables_and_scores_are_tools_too() {
         fs::read(bench.path("t.csv")).expect("a table"),
         fs::read(bench.path("u.csv")).expect("a table")
     );
+    bench.succeed("post stats v_labels.tif --image v.tif --all -o a.csv");
+    let all = fs::read_to_string(bench.path("a.csv")).expect("a table");
+    assert!(all.lines().next().is_some_and(|header| header.contains("solidity,axis_major_z")), "{all}");
+    bench.succeed("post stats v_labels.tif -o b.csv --atlas v_labels.tif --atlas-output regions.csv");
+    let regions = fs::read_to_string(bench.path("regions.csv")).expect("a table");
+    assert!(regions.starts_with("region,objects,object_volume_um3,volume_um3,objects_per_mm3"), "{regions}");
+    assert_eq!(regions.lines().count(), all.lines().count() + 1, "all cells, and what is outside of them");
     let score = json(&bench.succeed("post score --truth v_labels.tif --prediction v_labels.tif --json"));
     assert_eq!(score["f1"], 1.0);
     bench.labels("l.tif");

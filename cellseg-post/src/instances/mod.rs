@@ -4,6 +4,7 @@ mod artifacts;
 mod clesperanto;
 mod merge;
 mod mutex;
+mod peaks;
 mod size;
 mod split;
 mod voronoi_otsu;
@@ -32,7 +33,8 @@ use crate::{
 const OUTLINE_SIGMA: f64 = 0.1;
 const LEAST_OUTLINE_SIGMA: f64 = 0.5;
 
-/// The default `spot_sigma` as a share of the objects' diameter; of 0.1 to 0.35 the best over the same volumes.
+/// The default `spot_sigma` as a share of the objects' diameter; of 0.1 to 0.35 the best over the same volumes, by either
+/// method that has one.
 const SPOT_SIGMA: f64 = 0.2;
 
 /// The default smallest volume as a share of the ball of the objects' diameter; what is smaller is dust.
@@ -42,8 +44,11 @@ const SMALLEST: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Local maxima of the blurred map, and to each foreground voxel the nearest of them ([`voronoi_otsu`]).
+    /// Peaks of the blurred map, divided along the valleys between them; with a threshold that is found from the map,
+    /// each object ends at a share of its own brightness, so that dim and bright ones both get their outlines.
     #[default]
+    Peaks,
+    /// Local maxima of the blurred map, and to each foreground voxel the nearest of them ([`voronoi_otsu`]).
     VoronoiOtsu,
     /// A watershed from the seeds given.
     Watershed(WatershedSeeds),
@@ -81,10 +86,10 @@ pub struct InstanceOptions {
     pub outline_sigma: Option<f64>,
     /// The objects' typical diameter in micrometres; by default estimated from the foreground ([`typical_diameter`]).
     pub diameter: Option<f64>,
-    /// For [`Method::VoronoiOtsu`]: the Gaussian's sigma in micrometres before maxima are sought; by default a fifth of
-    /// the diameter.
+    /// For [`Method::Peaks`] and [`Method::VoronoiOtsu`]: the Gaussian's sigma in micrometres before maxima are sought; by
+    /// default a fifth of the diameter.
     pub spot_sigma: Option<f64>,
-    /// For [`Method::VoronoiOtsu`]: what counts as a maximum.
+    /// For [`Method::Peaks`] and [`Method::VoronoiOtsu`]: what counts as a maximum.
     pub maxima: MaximaRule,
     /// For [`Method::Components`]: which voxels are connected.
     pub connectivity: Connectivity,
@@ -111,10 +116,15 @@ pub fn instances(
     let grid = Grid::of(&probability).not_empty()?.fits_u32()?;
     all_finite(grid, &raster(&probability))?;
     options.check()?;
-    let Foreground { map, mask, diameter: Some(diameter) } = options.foreground(probability, spacing)? else {
-        return Ok(Labels::none(grid.shape()));
-    };
+    let foreground = options.foreground(probability, spacing)?;
+    let Some(diameter) = foreground.diameter else { return Ok(Labels::none(grid.shape())) };
+    let Foreground { map, mask, .. } = &foreground;
     let labels = match options.method {
+        Method::Peaks => {
+            let sigma = options.spot_sigma.unwrap_or(SPOT_SIGMA * diameter);
+            let adaptive = !matches!(options.threshold, Threshold::Fixed(_));
+            peaks::divide(probability, &foreground, spacing, sigma, options.maxima, adaptive)?
+        }
         Method::VoronoiOtsu => {
             let sigma = options.spot_sigma.unwrap_or(SPOT_SIGMA * diameter);
             voronoi_otsu::divide(probability, mask.view(), spacing, sigma, options.maxima)?
@@ -123,7 +133,7 @@ pub fn instances(
             split_touching(map.view(), mask.view(), spacing, diameter)?
         }
         Method::Watershed(WatershedSeeds::Cores { threshold, min_voxels }) => {
-            flood_from_cores(&map, &mask, threshold, min_voxels)?
+            flood_from_cores(map, mask, threshold, min_voxels)?
         }
         Method::Components => components(mask.view(), options.connectivity)?,
     };
@@ -133,9 +143,10 @@ pub fn instances(
     Ok(labels.filter_volume(smallest..=largest, spacing))
 }
 
-/// The blurred map, the mask above its threshold, and the objects' diameter if there are any.
+/// The blurred map, its threshold and the mask above it, and the objects' diameter if there are any.
 struct Foreground {
     map: Array3<f32>,
+    threshold: f32,
     mask: Array3<bool>,
     diameter: Option<f64>,
 }
@@ -164,9 +175,10 @@ impl InstanceOptions {
         spacing: Spacing,
     ) -> Result<Foreground, Error> {
         let map = gaussian(probability, spacing.to_voxels(sigma))?;
-        let mask = mask_above(map.view(), self.threshold.value(map.view())?);
+        let threshold = self.threshold.value(map.view())?;
+        let mask = mask_above(map.view(), threshold);
         let diameter = self.diameter.or_else(|| typical_diameter(mask.view(), spacing));
-        Ok(Foreground { map, mask, diameter })
+        Ok(Foreground { map, threshold, mask, diameter })
     }
 
     fn check(&self) -> Result<(), Error> {

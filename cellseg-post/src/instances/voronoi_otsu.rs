@@ -59,10 +59,10 @@ pub(super) fn divide(
     divide_among_maxima(local_maxima(spots.view(), maxima)?, mask, spacing)
 }
 
-fn warn_of_binary(image: ArrayView3<f32>, spot_sigma: f64) {
+pub(super) fn warn_of_binary(image: ArrayView3<f32>, spot_sigma: f64) {
     if is_binary(image) {
         tracing::warn!(
-            "the map given to Voronoi-Otsu has only two values: where objects lie is then decided by the blur of \
+            "the map has only two values: where objects lie is then decided by the blur of \
              {spot_sigma} um alone; give the soft map instead of a thresholded one"
         );
     }

@@ -19,7 +19,7 @@ const LONGEST: usize = 1 << 18;
 /// The solidity (convexity) of each object of a label volume (z, y, x), by rising id: its voxels over those whose centre
 /// lies in its convex hull, 1 for convex objects.
 ///
-/// As `solidity` of scikit-image. `None` for objects longer than 262,144 voxels.
+/// As `solidity` of scikit-image, which has none for flat objects. `None` for objects longer than 262,144 voxels.
 pub fn solidities(ids: ArrayView3<u32>) -> Vec<(u32, Option<f64>)> {
     bounding_boxes(ids)
         .into_par_iter()

@@ -27,11 +27,11 @@ pub fn nearest_neighbours(regions: &[Region], count: usize) -> Vec<Vec<Neighbour
         .map(|(me, region)| {
             let mut found: Vec<Neighbour> = Vec::new();
             let mut rings = 0;
-            // Whatever lies beyond the rings looked at is at least `rings` cells away.
+            // Whatever lies beyond the rings looked at has at least `rings - 1` whole cells in between.
             while found.len() < count
                 || count > 0
                     && rings < crowd.most_rings
-                    && found[count - 1].distance > rings as f64 * crowd.side
+                    && found[count - 1].distance >= (rings - 1) as f64 * crowd.side
             {
                 crowd.ring(region.centroid, rings, |other| {
                     if other != me {

@@ -59,6 +59,7 @@ fn a_constant_volume_has_no_threshold_but_a_fixed_one_works() {
     assert_eq!(robust_otsu(flat.view()), Err(Error::Constant { value: 0.25 }));
     assert_eq!(percentiles(flat.view(), &[0.0, 37.0, 100.0]).unwrap(), [0.25; 3]);
     let methods = [
+        Method::Peaks,
         Method::VoronoiOtsu,
         Method::Watershed(WatershedSeeds::Shape),
         Method::Watershed(WatershedSeeds::Cores { threshold: 0.2, min_voxels: 3 }),

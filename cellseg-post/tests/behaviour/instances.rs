@@ -53,7 +53,7 @@ fn method(method: Method) -> InstanceOptions {
 #[test]
 fn touching_balls_come_apart_at_their_true_proportions_and_dust_goes() {
     let balls = Balls::new();
-    for way in [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
+    for way in [Method::Peaks, Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
         let labels = balls.segment(&balls.map, method(way));
         assert_eq!((labels.count(), balls.f1(&labels)), (6, 1.0), "{way:?}");
     }
@@ -65,7 +65,7 @@ fn touching_balls_come_apart_at_their_true_proportions_and_dust_goes() {
 fn a_thresholded_map_is_split_as_well() {
     let balls = Balls::new();
     let binary = balls.map.mapv(|value| f32::from(u8::from(value > 0.5)));
-    for way in [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
+    for way in [Method::Peaks, Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
         let labels = balls.segment(&binary, method(way));
         assert_eq!((labels.count(), balls.f1(&labels)), (6, 1.0), "{way:?}");
     }
@@ -74,7 +74,9 @@ fn a_thresholded_map_is_split_as_well() {
 #[test]
 fn the_scale_of_the_values_does_not_matter() {
     let balls = Balls::new();
-    for way in [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape), Method::Components] {
+    for way in
+        [Method::Peaks, Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape), Method::Components]
+    {
         // A power of two, so that no bit of the values is lost.
         let bright = balls.segment(&balls.map.mapv(|value| value * 1024.0), method(way));
         assert_eq!(bright, balls.segment(&balls.map, method(way)));
@@ -85,7 +87,7 @@ fn the_scale_of_the_values_does_not_matter() {
 fn the_unit_of_length_does_not_matter() {
     let balls = Balls::new();
     let nanometres = Spacing::new(2048.0, 1024.0, 1024.0).unwrap();
-    for way in [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
+    for way in [Method::Peaks, Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape)] {
         let labels = instances(balls.map.view(), nanometres, &method(way)).unwrap();
         assert_eq!(labels, balls.segment(&balls.map, method(way)));
     }

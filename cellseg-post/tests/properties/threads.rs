@@ -27,7 +27,12 @@ fn results_have_the_same_bits_on_any_number_of_threads() {
     let map = balls();
     let spacing = Spacing::new(2.0, 1.0, 1.0).unwrap();
     let everything = || {
-        let methods = [Method::VoronoiOtsu, Method::Watershed(WatershedSeeds::Shape), Method::Components];
+        let methods = [
+            Method::Peaks,
+            Method::VoronoiOtsu,
+            Method::Watershed(WatershedSeeds::Shape),
+            Method::Components,
+        ];
         let labels: Vec<Labels> = methods
             .into_iter()
             .map(|method| {

@@ -2,6 +2,7 @@
 
 mod crf;
 mod filters;
+mod many_scores;
 mod more_regions;
 mod morphology;
 mod objects;

@@ -17,7 +17,7 @@ pub(super) struct Instances {
     #[command(flatten)]
     files: Files,
     /// How touching objects are told apart
-    #[arg(long, value_enum, default_value = "voronoi-otsu")]
+    #[arg(long, value_enum, default_value = "peaks")]
     method: MethodName,
     /// The value of the blurred map that foreground lies above; found from the values (Otsu) if not given
     #[arg(long, allow_hyphen_values = true)]
@@ -39,6 +39,8 @@ pub(super) struct Instances {
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum MethodName {
+    /// Peaks of the blurred map, and each object's outline at a share of its own brightness
+    Peaks,
     /// Local maxima, and to each voxel the nearest
     VoronoiOtsu,
     /// A watershed from the cores of shape and brightness
@@ -89,6 +91,7 @@ impl Instances {
     fn options(&self) -> Result<InstanceOptions> {
         let mut options = self.settings.read()?.instances;
         options.method = match self.method {
+            MethodName::Peaks => Method::Peaks,
             MethodName::VoronoiOtsu | MethodName::Cellseg3dVoronoiOtsu => Method::VoronoiOtsu,
             MethodName::Watershed => Method::Watershed(WatershedSeeds::Shape),
             MethodName::Components => Method::Components,

@@ -1,0 +1,97 @@
+//! Objects as peaks of brightness, each with an outline at a share of its own brightness.
+//!
+//! One threshold for a whole volume cuts dim objects down to their cores or joins bright ones by their halos. Here it only
+//! tells background from foreground: objects are looked for further down, and each one keeps what is bright enough for it.
+
+use ndarray::{Array3, ArrayView3, Zip};
+
+use super::Foreground;
+use super::voronoi_otsu::warn_of_binary;
+use crate::grid::{Grid, raster};
+use crate::{
+    Connectivity, Error, Labels, MaximaRule, Spacing, components, gaussian, intensity_quantiles,
+    local_maxima, mask_above, percentiles, watershed,
+};
+
+/// How far from the background's median to the threshold found objects may reach; of 0.4 to 0.8 about the best mean F1 at
+/// IoU 0.5 over seven real volumes, and 1 loses dim nuclei.
+const REACH: f64 = 0.7;
+
+/// An object ends where it is darker than this share of its brightness, from the background's median to the
+/// [`BRIGHT`]-quantile of its own voxels.
+///
+/// Embryos are outlined more widely by their annotators (0.3 is best), plant ovules more tightly (0.5); in between both
+/// score better than with one threshold for the volume.
+const OUTLINE: f64 = 0.37;
+const BRIGHT: f64 = 0.9;
+
+/// Divides what is brighter than the background by the peaks of the map blurred by `spot_sigma` micrometres.
+///
+/// With `adaptive` the foreground reaches below the threshold, and each object ends at a share of its own brightness.
+/// Otherwise the foreground is what is above the threshold.
+pub(super) fn divide(
+    probability: ArrayView3<f32>,
+    foreground: &Foreground,
+    spacing: Spacing,
+    spot_sigma: f64,
+    maxima: MaximaRule,
+    adaptive: bool,
+) -> Result<Labels, Error> {
+    warn_of_binary(probability, spot_sigma);
+    let map = foreground.map.view();
+    let background = background(foreground)?;
+    let low = background + REACH * (f64::from(foreground.threshold) - background);
+    let reached = adaptive.then(|| mask_above(map, low as f32));
+    let mask = reached.as_ref().unwrap_or(&foreground.mask);
+    let spots = gaussian(probability, spacing.to_voxels(spot_sigma))?;
+    let mut seeds = local_maxima(spots.view(), maxima)?;
+    seeds.zip_mut_with(mask, |seed, &inside| *seed &= inside);
+    let seeds = components(seeds.view(), Connectivity::TwentySix)?;
+    let depth = spots.mapv_into(|value| -value);
+    let mut ids = watershed(depth.view(), seeds.ids(), mask.view(), Connectivity::TwentySix)?;
+    add_unreached(&mut ids, mask, seeds.count())?;
+    if adaptive {
+        outline(&mut ids, map, background)?;
+    }
+    Ok(Labels::from_ids(ids.view()))
+}
+
+/// Makes each component of the mask without a peak an object of its own, numbered from `count + 1`.
+fn add_unreached(ids: &mut Array3<u32>, mask: &Array3<bool>, count: u32) -> Result<(), Error> {
+    let unreached = Zip::from(&*ids).and(mask).map_collect(|&id, &inside| inside && id == 0);
+    let others = components(unreached.view(), Connectivity::TwentySix)?;
+    if others.count() > 0 {
+        Zip::from(ids).and(others.ids()).for_each(|id, &other| {
+            if other > 0 {
+                *id = count + other;
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The median of the voxels that are not foreground.
+fn background(foreground: &Foreground) -> Result<f64, Error> {
+    let grid = Grid::of(&foreground.map.view());
+    let below = raster(&foreground.mask.view()).iter().filter(|inside| !**inside).count();
+    // They are the darkest voxels, so their median is a percentile of all.
+    let rank = below.saturating_sub(1) as f64 / 2.0;
+    let percentile = 100.0 * rank / (grid.len() - 1).max(1) as f64;
+    Ok(percentiles(foreground.map.view(), &[percentile])?[0])
+}
+
+/// Takes from each object the voxels that are too dark for it.
+fn outline(ids: &mut Array3<u32>, map: ArrayView3<f32>, background: f64) -> Result<(), Error> {
+    let brightness = intensity_quantiles(ids.view(), map, &[BRIGHT])?;
+    let most = brightness.last().map_or(0, |(id, _)| *id);
+    let mut ends = vec![f32::INFINITY; most as usize + 1];
+    for (id, bright) in brightness {
+        ends[id as usize] = (background + OUTLINE * (bright[0] - background)) as f32;
+    }
+    Zip::from(ids).and(map).for_each(|id, &value| {
+        if value <= ends[*id as usize] {
+            *id = 0;
+        }
+    });
+    Ok(())
+}
