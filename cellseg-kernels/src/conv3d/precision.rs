@@ -17,6 +17,9 @@ pub enum Precision {
     /// Relative l2 errors in single precision, against double, stay below 2e-5 for outputs and data gradients and 5e-5 for
     /// weight gradients of noise. With mean 0 they are 1.6e-6 and 3.1e-6 for 64 channels at 64^3, 3.2e-6 and 1.7e-6 for 256
     /// at 16^3; with a mean of five standard deviations, less.
+    ///
+    /// On a GPU of capability 8.0 and later, products of single-precision numbers are made of their first 11 bits (tf32)
+    /// and added up in single precision, where channels come by four: relative l2 errors of about 3e-4.
     Fast,
     /// Products of the definition alone, added up: 0.7e-6 and 1.9e-6 for 64 channels at 64^3, 1.4e-6 and 0.8e-6 for 256 at
     /// 16^3. On a GPU, of single-precision numbers as they are.
