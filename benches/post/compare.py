@@ -141,6 +141,8 @@ PEERS = {
         LABELS,
         lambda: call("skimage.measure", "regionprops_table", properties=PROPERTIES),
     ),
+    "solidity": ("scikit-image", LABELS, lambda: call("skimage.measure", "regionprops_table", properties=("solidity",))),
+    "distance_of_ids": ("edt", LABELS, lambda: distance((1, 1, 1))),
     "surface": ("SimpleITK", itk_labels, lambda: surface),
     "contacts": (
         "cc3d.contacts",

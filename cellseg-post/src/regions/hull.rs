@@ -58,7 +58,30 @@ fn face_middles(part: ArrayView3<u32>, id: u32) -> Vec<Point> {
     }
     let mut points: Vec<Point> = points.into_iter().collect();
     points.sort_unstable();
-    points
+    // A corner of the hull is a corner of the hull of its own plane: a fifth of the points.
+    points.chunk_by(|a, b| a[0] == b[0]).flat_map(corners_in_plane).collect()
+}
+
+/// The corners of the convex hull of points of one plane that are sorted by y and x (Andrew's monotone chain).
+fn corners_in_plane(points: &[Point]) -> Vec<Point> {
+    let turns_left = |a: Point, b: Point, c: Point| cross(minus(b, a), minus(c, a))[0] > 0;
+    let chain = |points: &mut dyn Iterator<Item = &Point>| {
+        let mut corners: Vec<Point> = Vec::new();
+        for &point in points {
+            while let [.., a, b] = corners[..]
+                && !turns_left(a, b, point)
+            {
+                corners.pop();
+            }
+            corners.push(point);
+        }
+        corners
+    };
+    let mut corners = chain(&mut points.iter());
+    corners.extend(chain(&mut points.iter().rev()));
+    corners.sort_unstable();
+    corners.dedup();
+    corners
 }
 
 /// A triangle of the hull and its plane: `normal . p <= offset` inside.
