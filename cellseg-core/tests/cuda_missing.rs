@@ -86,6 +86,14 @@ fn a_driver_library_that_is_too_old() {
 }
 
 #[test]
+fn a_driver_of_an_old_cuda() {
+    let old = all_functions(0)
+        .replace("cuDriverGetVersion(void) {", "cuDriverGetVersion(int *version) { *version = 11080;");
+    let told = told(driver(&old).path(), None);
+    assert!(told.contains("is of CUDA 11.8") && told.contains("525"), "{told}");
+}
+
+#[test]
 fn a_driver_that_finds_no_gpu() {
     const CUDA_ERROR_NO_DEVICE: u32 = 100;
     let told = told(driver(&all_functions(CUDA_ERROR_NO_DEVICE)).path(), None);

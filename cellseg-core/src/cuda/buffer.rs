@@ -44,11 +44,12 @@ impl CudaBuffer {
         let to = Self::new(device, from.dtype(), from.len())?;
         device
             .bind()
-            // SAFETY: the block holds as many bytes. From pageable memory the driver copies before it returns.
+            // SAFETY: the block holds as many bytes, and `from` is not let go before the copy is done, below.
             .and_then(|()| unsafe {
                 result::memcpy_htod_async(to.address(), from.as_bytes(), device.stream())
             })
             .map_err(|e| failed(format!("copy to {}", device.name()), e))?;
+        device.synchronize()?;
         Ok(to)
     }
 

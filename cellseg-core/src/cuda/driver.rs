@@ -6,8 +6,9 @@ use cudarc::driver::{
     sys::{self, CUresult},
 };
 
-/// Every function of the driver that this crate calls, itself or through `cudarc`.
-const FUNCTIONS: [&[u8]; 35] = [
+/// Every function of the driver that this crate calls, itself or through `cudarc`, but for those of few drivers, which are
+/// looked up where they are called.
+const FUNCTIONS: [&[u8]; 37] = [
     b"cuInit\0",
     b"cuDriverGetVersion\0",
     b"cuGetErrorName\0",
@@ -24,6 +25,7 @@ const FUNCTIONS: [&[u8]; 35] = [
     b"cuCtxGetCurrent\0",
     b"cuCtxSetCurrent\0",
     b"cuStreamCreate\0",
+    b"cuStreamDestroy_v2\0",
     b"cuStreamSynchronize\0",
     b"cuStreamWaitEvent\0",
     b"cuEventCreate\0",
@@ -42,6 +44,7 @@ const FUNCTIONS: [&[u8]; 35] = [
     b"cuMemcpyDtoDAsync_v2\0",
     b"cuModuleLoadData\0",
     b"cuModuleGetFunction\0",
+    b"cuFuncSetAttribute\0",
     b"cuLaunchKernel\0",
 ];
 
@@ -61,7 +64,9 @@ pub(super) fn failed(what: impl AsRef<str>, why: DriverError) -> Error {
              driver update, or use the CPU"
             )
         }
-        CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => format!(
+        CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
+        | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+        | CUresult::CUDA_ERROR_INVALID_IMAGE => format!(
             "{what}: the driver cannot run what libnvrtc made ({why}); install a newer NVIDIA driver or an older libnvrtc"
         ),
         _ => format!("{what}: {why}"),
@@ -88,7 +93,28 @@ pub(super) fn start() -> Result<()> {
             )));
         }
     }
-    cudarc::driver::result::init().map_err(|e| failed("starting CUDA", e))
+    cudarc::driver::result::init().map_err(|e| failed("starting CUDA", e))?;
+    let (major, minor) = version()?;
+    if major < OLDEST {
+        return Err(Error::Device(format!(
+            "the NVIDIA driver is of CUDA {major}.{minor}; install a driver of version 525 (CUDA {OLDEST}.0) or newer, or use \
+             the CPU"
+        )));
+    }
+    Ok(())
+}
+
+/// The CUDA version of the oldest driver that will do.
+const OLDEST: i32 = 12;
+
+/// The CUDA version of the driver, which [`start`] must have found.
+pub(super) fn version() -> Result<(i32, i32)> {
+    let mut version = 0;
+    // SAFETY: the library has this function, as `start` saw, and it writes one number.
+    unsafe { sys::cuDriverGetVersion(&raw mut version) }
+        .result()
+        .map_err(|e| failed("the version of the driver", e))?;
+    Ok((version / 1000, version % 1000 / 10))
 }
 
 #[cfg(test)]

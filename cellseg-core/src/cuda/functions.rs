@@ -4,7 +4,7 @@ use super::{Cuda, Launch, compiler, driver::failed};
 use crate::Result;
 use cudarc::driver::{
     result::{function, module},
-    sys::{CUfunction, CUfunction_attribute_enum as Attribute, CUmodule},
+    sys::{CUfunction, CUfunction_attribute_enum as Attribute, CUmodule, CUresult},
 };
 use std::{
     collections::HashMap,
@@ -20,15 +20,13 @@ struct Module {
 
 struct Kernel {
     handle: CUfunction,
-    /// The dynamic shared memory that it may have: above 48 KiB a kernel must be allowed to first.
+    /// The dynamic shared memory that it was allowed: a kernel must be where it has more than 48 KiB, counted with its
+    /// static shared memory.
     allowed: usize,
 }
 
 // SAFETY: handles of a context that lives as long as the device; the driver takes them from any thread.
 unsafe impl Send for Module {}
-
-/// Bytes of shared memory that every kernel may have.
-const ALWAYS_ALLOWED: usize = 48 << 10;
 
 /// The compiled files of one device.
 #[derive(Default)]
@@ -44,7 +42,16 @@ impl Functions {
         if !modules.contains_key(&unit) {
             let image = compiler::image(device, launch)?;
             // SAFETY: the image is a whole cubin, or PTX that ends with a zero.
-            let handle = unsafe { module::load_data(image.as_ptr().cast()) }
+            let load = || unsafe { module::load_data(image.as_ptr().cast()) };
+            let handle = load()
+                .or_else(|e| match e.0 {
+                    CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+                        // The memory that is kept for tensors can make room for code.
+                        device.trim();
+                        load()
+                    }
+                    _ => Err(e),
+                })
                 .map_err(|e| failed(format!("loading {unit} on {}", device.name()), e))?;
             modules.insert(unit.clone(), Module { handle, kernels: HashMap::new() });
         }
@@ -54,7 +61,7 @@ impl Functions {
             let name = CString::new(launch.kernel).unwrap_or_default();
             // SAFETY: the module is loaded, and never unloaded.
             let handle = unsafe { module::get_function(module.handle, name) }.map_err(what)?;
-            module.kernels.insert(launch.kernel.into(), Kernel { handle, allowed: ALWAYS_ALLOWED });
+            module.kernels.insert(launch.kernel.into(), Kernel { handle, allowed: 0 });
         }
         let kernel = module.kernels.get_mut(launch.kernel).expect("inserted above where it was missing");
         if launch.shared > kernel.allowed {

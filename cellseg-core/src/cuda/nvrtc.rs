@@ -1,5 +1,6 @@
 //! The run-time compiler's library: where it is looked for, and what it can compile for.
 
+use super::driver;
 use crate::{Error, Result};
 use cudarc::nvrtc::sys;
 use std::{
@@ -10,6 +11,15 @@ use std::{
 
 /// Names a directory that holds libnvrtc.
 const DIRECTORY: &str = "CELLSEG_NVRTC_DIR";
+
+/// The compute capabilities of embedded boards, as `87` for 8.7.
+const EMBEDDED: [u32; 5] = [53, 62, 72, 87, 101];
+
+/// How to install a libnvrtc for a driver of this CUDA version.
+fn wheel(driver: i32) -> String {
+    let of_version = if driver < 13 { format!("-cu{driver}") } else { String::new() };
+    format!("`pip install nvidia-cuda-nvrtc{of_version}`")
+}
 
 /// NVRTC, found and able to compile.
 pub(super) struct Compiler {
@@ -44,6 +54,19 @@ impl Compiler {
         .map_err(|e| Error::Device(format!("libnvrtc does not say what it is: {e}")))?;
         let mut known: Vec<u32> = known.into_iter().filter_map(|a| u32::try_from(a).ok()).collect();
         known.sort_unstable();
+        let driver = driver::version()?;
+        if version.0 > driver.0 {
+            return Err(Error::Device(format!(
+                "libnvrtc {}.{} makes kernels for drivers of CUDA {} and newer, and the driver is of CUDA {}.{}; install a newer \
+                 NVIDIA driver, or {} and name its directory in {DIRECTORY}",
+                version.0,
+                version.1,
+                version.0,
+                driver.0,
+                driver.1,
+                wheel(driver.0)
+            )));
+        }
         Ok(Compiler { version, known })
     }
 
@@ -55,8 +78,10 @@ impl Compiler {
             // From Hopper on, `a` adds what holds for this one generation only, such as its matrix instructions.
             return if major >= 9 { format!("sm_{wanted}a") } else { format!("sm_{wanted}") };
         }
-        // A cubin runs on every device of its generation that is not older than it.
-        let sibling = self.known.iter().rev().find(|&&k| k / 10 == major && k <= wanted);
+        // A cubin runs on every device of its generation that is not older than it, but for those of the embedded boards,
+        // which are generations of their own.
+        let sibling =
+            self.known.iter().rev().find(|&&k| k / 10 == major && k <= wanted && !EMBEDDED.contains(&k));
         let older = self.known.iter().rev().find(|&&k| k <= wanted);
         match (sibling, older) {
             (Some(k), _) => format!("sm_{k}"),
@@ -88,8 +113,9 @@ fn load() -> Result<()> {
     // SAFETY: only tries to open the library.
     if !unsafe { sys::is_culib_present() } {
         return Err(Error::Device(format!(
-            "the GPU's kernels are compiled at first use, and their compiler (libnvrtc) was not found; install it with \
-             `pip install nvidia-cuda-nvrtc` or the CUDA toolkit, name its directory in {DIRECTORY}, or use the CPU"
+            "the GPU's kernels are compiled at first use, and their compiler (libnvrtc) was not found; install it with {} \
+             or the CUDA toolkit, name its directory in {DIRECTORY}, or use the CPU",
+            wheel(driver::version()?.0)
         )));
     }
     // SAFETY: the library can be opened, as was just seen.
@@ -112,9 +138,9 @@ fn load() -> Result<()> {
         // SAFETY: the symbol is looked up and not called.
         if unsafe { library.get::<unsafe extern "C" fn()>(name) }.is_err() {
             return Err(Error::Device(format!(
-                "libnvrtc has no {}: it is too old, or a stand-in; install version 12 or newer, for example with `pip \
-                 install nvidia-cuda-nvrtc`, or use the CPU",
-                String::from_utf8_lossy(&name[..name.len() - 1])
+                "libnvrtc has no {}: it is too old, or a stand-in; install version 12 or newer, for example with {}, or use the CPU",
+                String::from_utf8_lossy(&name[..name.len() - 1]),
+                wheel(driver::version()?.0)
             )));
         }
     }
@@ -185,7 +211,7 @@ mod tests {
             ((8, 6), "sm_86"),
             ((9, 0), "sm_90a"),
             ((10, 0), "sm_100a"),
-            ((8, 8), "sm_87"),
+            ((8, 8), "sm_86"),
             ((12, 1), "sm_120"),
             ((13, 0), "compute_120"),
         ] {

@@ -18,7 +18,7 @@ pub struct Pinned {
     under_way: Option<(Arc<Event>, Option<Tensor>)>,
 }
 
-// SAFETY: the only owner of plain memory.
+// SAFETY: the only owner of plain memory; the event and the tensor that it holds may go to other threads.
 unsafe impl Send for Pinned {}
 
 impl Pinned {
@@ -121,8 +121,15 @@ impl Pinned {
     ) -> Result<Arc<Event>> {
         let (device, stream) = (&self.device, self.device.copy_stream());
         Event::record(device, device.stream())?.hold(stream)?;
-        copy(stream).map_err(|e| failed(format!("a copy beside the kernels of {}", device.name()), e))?;
-        Ok(Arc::new(Event::record(device, stream)?))
+        let done = copy(stream)
+            .map_err(|e| failed(format!("a copy beside the kernels of {}", device.name()), e))
+            .and_then(|()| Event::record(device, stream));
+        if done.is_err() {
+            // Both ends of a copy that may be under way are let go by the caller.
+            // SAFETY: the stream lives as long as the device.
+            let _ = unsafe { result::stream::synchronize(stream) };
+        }
+        done.map(Arc::new)
     }
 
     /// Waits for the copy under way.
