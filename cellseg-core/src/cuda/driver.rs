@@ -107,10 +107,17 @@ pub(super) fn start() -> Result<()> {
 /// The CUDA version of the oldest driver that will do.
 const OLDEST: i32 = 12;
 
-/// The CUDA version of the driver, which [`start`] must have found.
+/// The CUDA version of the driver.
 pub(super) fn version() -> Result<(i32, i32)> {
+    // SAFETY: only tries to open the library and looks the symbol up.
+    let there = unsafe {
+        sys::is_culib_present() && sys::culib().get::<unsafe extern "C" fn()>(b"cuDriverGetVersion\0").is_ok()
+    };
+    if !there {
+        return Err(Error::Device("no CUDA driver library (libcuda) was found".into()));
+    }
     let mut version = 0;
-    // SAFETY: the library has this function, as `start` saw, and it writes one number.
+    // SAFETY: the library has this function, which writes one number.
     unsafe { sys::cuDriverGetVersion(&raw mut version) }
         .result()
         .map_err(|e| failed("the version of the driver", e))?;

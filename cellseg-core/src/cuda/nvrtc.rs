@@ -16,8 +16,8 @@ const DIRECTORY: &str = "CELLSEG_NVRTC_DIR";
 const EMBEDDED: [u32; 5] = [53, 62, 72, 87, 101];
 
 /// How to install a libnvrtc for a driver of this CUDA version.
-fn wheel(driver: i32) -> String {
-    let of_version = if driver < 13 { format!("-cu{driver}") } else { String::new() };
+fn wheel(driver: Option<i32>) -> String {
+    let of_version = driver.filter(|&v| v < 13).map(|v| format!("-cu{v}")).unwrap_or_default();
     format!("`pip install nvidia-cuda-nvrtc{of_version}`")
 }
 
@@ -54,8 +54,10 @@ impl Compiler {
         .map_err(|e| Error::Device(format!("libnvrtc does not say what it is: {e}")))?;
         let mut known: Vec<u32> = known.into_iter().filter_map(|a| u32::try_from(a).ok()).collect();
         known.sort_unstable();
-        let driver = driver::version()?;
-        if version.0 > driver.0 {
+        // Without a driver it can compile as well, for another machine.
+        if let Ok(driver) = driver::version()
+            && version.0 > driver.0
+        {
             return Err(Error::Device(format!(
                 "libnvrtc {}.{} makes kernels for drivers of CUDA {} and newer, and the driver is of CUDA {}.{}; install a newer \
                  NVIDIA driver, or {} and name its directory in {DIRECTORY}",
@@ -64,7 +66,7 @@ impl Compiler {
                 version.0,
                 driver.0,
                 driver.1,
-                wheel(driver.0)
+                wheel(Some(driver.0))
             )));
         }
         Ok(Compiler { version, known })
@@ -115,7 +117,7 @@ fn load() -> Result<()> {
         return Err(Error::Device(format!(
             "the GPU's kernels are compiled at first use, and their compiler (libnvrtc) was not found; install it with {} \
              or the CUDA toolkit, name its directory in {DIRECTORY}, or use the CPU",
-            wheel(driver::version()?.0)
+            wheel(driver::version().ok().map(|v| v.0))
         )));
     }
     // SAFETY: the library can be opened, as was just seen.
@@ -140,7 +142,7 @@ fn load() -> Result<()> {
             return Err(Error::Device(format!(
                 "libnvrtc has no {}: it is too old, or a stand-in; install version 12 or newer, for example with {}, or use the CPU",
                 String::from_utf8_lossy(&name[..name.len() - 1]),
-                wheel(driver::version()?.0)
+                wheel(driver::version().ok().map(|v| v.0))
             )));
         }
     }
