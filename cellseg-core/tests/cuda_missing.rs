@@ -3,7 +3,7 @@
 #![cfg(all(feature = "cuda", target_os = "linux"))]
 
 use cellseg_core::{DType, Device, Tensor};
-use std::{fmt::Write, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fmt::Write, fs, path::Path, process::Command};
 
 /// Run by the tests below in a process of its own: prints what asking for a GPU, and using it, ends in.
 #[test]
@@ -53,10 +53,14 @@ fn driver(functions: &str) -> tempfile::TempDir {
 
 /// Every function that the library asks for, each returning `answer`.
 fn all_functions(answer: u32) -> String {
+    let names: BTreeSet<&str> = include_str!("../src/cuda/driver.rs")
+        .split("b\"")
+        .skip(1)
+        .filter_map(|s| Some(s.split_once("\\0")?.0))
+        .collect();
     let mut functions = String::new();
-    for name in include_str!("../src/cuda/driver.rs").split("b\"").skip(1).filter_map(|s| s.split_once("\\0"))
-    {
-        writeln!(functions, "int {}(void) {{ return {answer}; }}", name.0).expect("text grows");
+    for name in names {
+        writeln!(functions, "int {name}(void) {{ return {answer}; }}").expect("text grows");
     }
     functions
 }
