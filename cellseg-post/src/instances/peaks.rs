@@ -44,16 +44,22 @@ pub(super) fn divide(
     let reached = adaptive.then(|| mask_above(map, low as f32));
     let mask = reached.as_ref().unwrap_or(&foreground.mask);
     let spots = gaussian(probability, spacing.to_voxels(spot_sigma))?;
+    let mut ids = flood(spots, mask, maxima)?;
+    if adaptive {
+        outline(&mut ids, map, background)?;
+    }
+    Ok(Labels::from_ids(ids.view()))
+}
+
+/// Floods the mask from the maxima of `spots` down; each component has at least one object.
+fn flood(spots: Array3<f32>, mask: &Array3<bool>, maxima: MaximaRule) -> Result<Array3<u32>, Error> {
     let mut seeds = local_maxima(spots.view(), maxima)?;
     seeds.zip_mut_with(mask, |seed, &inside| *seed &= inside);
     let seeds = components(seeds.view(), Connectivity::TwentySix)?;
     let depth = spots.mapv_into(|value| -value);
     let mut ids = watershed(depth.view(), seeds.ids(), mask.view(), Connectivity::TwentySix)?;
     add_unreached(&mut ids, mask, seeds.count())?;
-    if adaptive {
-        outline(&mut ids, map, background)?;
-    }
-    Ok(Labels::from_ids(ids.view()))
+    Ok(ids)
 }
 
 /// Makes each component of the mask without a peak an object of its own, numbered from `count + 1`.
