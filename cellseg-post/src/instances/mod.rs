@@ -44,8 +44,10 @@ const SMALLEST: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Peaks of the blurred map, divided along the valleys between them; with a threshold that is found from the map,
-    /// each object ends at a share of its own brightness, so that dim and bright ones both get their outlines.
+    /// As the map is: one with two clear classes, such as a network's, is divided as [`Method::VoronoiOtsu`] does.
+    ///
+    /// One without, such as a raw image, is divided along the valleys between its peaks, and each object ends at a share of
+    /// its own brightness, so that dim and bright ones both get their outlines. A fixed threshold is taken as it is.
     #[default]
     Peaks,
     /// Local maxima of the blurred map, and to each foreground voxel the nearest of them ([`voronoi_otsu`]).

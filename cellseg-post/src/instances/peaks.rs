@@ -4,9 +4,9 @@
 //! tells background from foreground: objects are looked for further down, and each one keeps what is bright enough for it.
 
 use ndarray::{Array3, ArrayView3, Zip};
+use rayon::prelude::*;
 
-use super::Foreground;
-use super::voronoi_otsu::warn_of_binary;
+use super::{Foreground, voronoi_otsu};
 use crate::grid::{Grid, raster};
 use crate::{
     Connectivity, Error, Labels, MaximaRule, Spacing, components, gaussian, intensity_quantiles,
@@ -25,10 +25,16 @@ const REACH: f64 = 0.7;
 const OUTLINE: f64 = 0.37;
 const BRIGHT: f64 = 0.9;
 
+/// From this share of the variance on that foreground and background explain, the map is clear: one threshold suits all.
+///
+/// Seven raw volumes have 0.49 to 0.74, maps of probabilities 0.8 and more.
+const CLEAR: f64 = 0.78;
+
 /// Divides what is brighter than the background by the peaks of the map blurred by `spot_sigma` micrometres.
 ///
-/// With `adaptive` the foreground reaches below the threshold, and each object ends at a share of its own brightness.
-/// Otherwise the foreground is what is above the threshold.
+/// With `adaptive`, and unless the map has two clear classes, the foreground reaches below the threshold, is divided along
+/// the valleys, and each object ends at a share of its own brightness. Otherwise it is Voronoi-Otsu labelling: on a map of
+/// probabilities valleys are flat, and the nearest peak says more (F1 0.989 against 0.968 on a network's map of 140 nuclei).
 pub(super) fn divide(
     probability: ArrayView3<f32>,
     foreground: &Foreground,
@@ -37,17 +43,15 @@ pub(super) fn divide(
     maxima: MaximaRule,
     adaptive: bool,
 ) -> Result<Labels, Error> {
-    warn_of_binary(probability, spot_sigma);
+    if !adaptive || separability(foreground) >= CLEAR {
+        return voronoi_otsu::divide(probability, foreground.mask.view(), spacing, spot_sigma, maxima);
+    }
     let map = foreground.map.view();
     let background = background(foreground)?;
     let low = background + REACH * (f64::from(foreground.threshold) - background);
-    let reached = adaptive.then(|| mask_above(map, low as f32));
-    let mask = reached.as_ref().unwrap_or(&foreground.mask);
     let spots = gaussian(probability, spacing.to_voxels(spot_sigma))?;
-    let mut ids = flood(spots, mask, maxima)?;
-    if adaptive {
-        outline(&mut ids, map, background)?;
-    }
+    let mut ids = flood(spots, &mask_above(map, low as f32), maxima)?;
+    outline(&mut ids, map, background)?;
     Ok(Labels::from_ids(ids.view()))
 }
 
@@ -74,6 +78,38 @@ fn add_unreached(ids: &mut Array3<u32>, mask: &Array3<bool>, count: u32) -> Resu
         });
     }
     Ok(())
+}
+
+/// The share of the variance of the map that lies between foreground and background, 0 to 1.
+fn separability(foreground: &Foreground) -> f64 {
+    const PART: usize = 1 << 16;
+    let (map, mask) = (foreground.map.view(), foreground.mask.view());
+    let (values, inside) = (raster(&map), raster(&mask));
+    let origin = f64::from(foreground.threshold);
+    // Sums of 1, the value and its square, and of 1 and the value inside, part by part in their order.
+    let parts: Vec<[f64; 5]> = values
+        .par_chunks(PART)
+        .zip(inside.par_chunks(PART))
+        .map(|(values, inside)| {
+            values.iter().zip(inside).fold([0.0; 5], |[n, sum, squares, n_in, sum_in], (&value, &inside)| {
+                let value = f64::from(value) - origin;
+                let share = f64::from(u8::from(inside));
+                [n + 1.0, sum + value, squares + value * value, n_in + share, sum_in + share * value]
+            })
+        })
+        .collect();
+    let [n, sum, squares, n_in, sum_in] = parts
+        .into_iter()
+        .fold([0.0; 5], |total, part| std::array::from_fn(|which| total[which] + part[which]));
+    let n_out = n - n_in;
+    let apart = sum_in / n_in - (sum - sum_in) / n_out;
+    let variance = squares / n - (sum / n).powi(2);
+    // A map of one class has nothing between classes.
+    if n_in * n_out == 0.0 || variance <= 0.0 {
+        0.0
+    } else {
+        n_in * n_out / (n * n) * apart * apart / variance
+    }
 }
 
 /// The median of the voxels that are not foreground.

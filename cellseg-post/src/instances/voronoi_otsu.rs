@@ -59,7 +59,7 @@ pub(super) fn divide(
     divide_among_maxima(local_maxima(spots.view(), maxima)?, mask, spacing)
 }
 
-pub(super) fn warn_of_binary(image: ArrayView3<f32>, spot_sigma: f64) {
+fn warn_of_binary(image: ArrayView3<f32>, spot_sigma: f64) {
     if is_binary(image) {
         tracing::warn!(
             "the map has only two values: where objects lie is then decided by the blur of \

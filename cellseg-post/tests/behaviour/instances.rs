@@ -159,3 +159,25 @@ fn plateaus_have_one_maximum_by_the_default_rule_none_by_the_strict_and_a_first_
         "without a maximum the two cubes and the bridge stay one object"
     );
 }
+
+#[test]
+fn a_map_of_two_clear_classes_is_divided_as_by_voronoi_otsu_and_dim_nuclei_of_a_raw_image_are_found() {
+    // Nine balls, each dimmer than the one before.
+    let raw = Array3::from_shape_fn((20, 60, 60), |(z, y, x)| {
+        let (row, column) = (y / 20, x / 20);
+        let place = [z as f32 - 10.0, (y % 20) as f32 - 10.0, (x % 20) as f32 - 10.0];
+        let distance = place.iter().map(|part| part * part).sum::<f32>().sqrt();
+        let brightness = 1000.0 * 0.85f32.powi((3 * row + column) as i32);
+        100.0 + ((z * 31 + y * 17 + x * 13) % 23) as f32 + brightness / (1.0 + (2.0 * (distance - 5.5)).exp())
+    });
+    let clear = raw.mapv(|value| if value > 150.0 { 0.9 + 1e-5 * value } else { 0.05 });
+    let find = |map: &Array3<f32>, way| instances(map.view(), Spacing::VOXELS, &method(way)).unwrap();
+    assert_eq!(find(&clear, Method::Peaks), find(&clear, Method::VoronoiOtsu));
+    let labels = find(&raw, Method::Peaks);
+    assert_eq!(labels.count(), 9);
+    let ball = std::f64::consts::PI / 6.0 * 11f64.powi(3);
+    for (id, &voxels) in labels.sizes().iter().enumerate().skip(1) {
+        let ratio = voxels as f64 / ball;
+        assert!((0.6..2.0).contains(&ratio), "object {id} has {voxels} voxels, {ratio} of its ball");
+    }
+}

@@ -39,7 +39,7 @@ pub(super) struct Instances {
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum MethodName {
-    /// Peaks of the blurred map, and each object's outline at a share of its own brightness
+    /// Voronoi-Otsu on maps of two clear classes; else peaks, and each object's outline at a share of its own brightness
     Peaks,
     /// Local maxima, and to each voxel the nearest
     VoronoiOtsu,
