@@ -32,10 +32,10 @@ impl Computing {
         let choice = self.device.map_or_else(DeviceChoice::from_env, Ok)?;
         let device = choice.open()?;
         if let (DeviceChoice::Auto, Device::Cpu) = (choice, &device)
-            && let Ok(gpu) = Cuda::probe(0)
-            && let Err(why) = gpu.can_compile()
+            && Cuda::driver_is_there()
+            && let Err(why) = Cuda::probe(0).and_then(|gpu| gpu.can_compile())
         {
-            tracing::warn!("{} is there, but the CPU is used: {why}", gpu.name());
+            tracing::warn!("a CUDA driver is there, but the CPU is used: {why}");
         }
         Ok(device)
     }

@@ -16,6 +16,11 @@ impl Cuda {
         Err(Error::Device("this build has no CUDA support; build it with the `cuda` feature".into()))
     }
 
+    /// Whether the machine has a CUDA driver library: not asked, in this build.
+    pub fn driver_is_there() -> bool {
+        false
+    }
+
     /// How many GPUs there are: none.
     ///
     /// # Errors

@@ -54,6 +54,11 @@ impl Cuda {
         Ok(cuda)
     }
 
+    /// Whether the machine has a CUDA driver library: where it has, a GPU that cannot be used is worth a word.
+    pub fn driver_is_there() -> bool {
+        driver::is_there()
+    }
+
     /// How many GPUs the driver shows; fewer than there are where `CUDA_VISIBLE_DEVICES` says so.
     ///
     /// # Errors

@@ -73,10 +73,15 @@ pub(super) fn failed(what: impl AsRef<str>, why: DriverError) -> Error {
     })
 }
 
+/// Whether the machine has a driver library, which may still find no GPU, or be too old.
+pub(super) fn is_there() -> bool {
+    // SAFETY: only tries to open the library.
+    unsafe { sys::is_culib_present() }
+}
+
 /// Loads the driver library and initialises it.
 pub(super) fn start() -> Result<()> {
-    // SAFETY: only tries to open the library.
-    if !unsafe { sys::is_culib_present() } {
+    if !is_there() {
         return Err(Error::Device(
             "no CUDA driver library (libcuda) was found; install an NVIDIA driver, or use the CPU".into(),
         ));
@@ -109,10 +114,9 @@ const OLDEST: i32 = 12;
 
 /// The CUDA version of the driver.
 pub(super) fn version() -> Result<(i32, i32)> {
-    // SAFETY: only tries to open the library and looks the symbol up.
-    let there = unsafe {
-        sys::is_culib_present() && sys::culib().get::<unsafe extern "C" fn()>(b"cuDriverGetVersion\0").is_ok()
-    };
+    // SAFETY: the library can be opened, and the symbol is looked up and not called.
+    let there =
+        is_there() && unsafe { sys::culib().get::<unsafe extern "C" fn()>(b"cuDriverGetVersion\0").is_ok() };
     if !there {
         return Err(Error::Device("no CUDA driver library (libcuda) was found".into()));
     }
