@@ -14,7 +14,8 @@ mod brightness;
 mod field;
 mod grid;
 
-use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis, Zip};
+use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::grid::{Grid, all_finite, raster, same_shape};
@@ -91,11 +92,11 @@ pub fn dense_crf(
         check_probabilities(&class, &image)?;
     }
     let last = probabilities.index_axis(Axis(0), classes - 1);
-    let odds = probabilities.outer_iter().take(classes - 1).map(|class| {
-        let mut odds = zeros(Grid::of(&image));
-        Zip::from(&mut odds).and(class).and(last).for_each(|odds, &p, &last| *odds = log(p) - log(last));
-        odds
-    });
+    let last = raster(&last);
+    let odds = probabilities
+        .outer_iter()
+        .take(classes - 1)
+        .map(|class| log_odds(Grid::of(&image), &raster(&class), |at| last[at]));
     let odds = Field::new(image, spacing, settings)?.infer(odds.collect())?;
     let mut refined = Array4::zeros(probabilities.raw_dim());
     for (mut to, odds) in refined.outer_iter_mut().zip(&odds) {
@@ -121,11 +122,25 @@ pub fn dense_crf_foreground(
     settings: &DenseCrf,
 ) -> Result<Array3<f32>, Error> {
     check_probabilities(&map, &image)?;
-    let mut odds = zeros(Grid::of(&image));
-    Zip::from(&mut odds).and(map).for_each(|odds, &p| *odds = log(p) - log(1.0 - p));
+    let voxels = raster(&map);
+    let odds = log_odds(Grid::of(&image), &voxels, |at| 1.0 - voxels[at]);
     let mut odds = Field::new(image, spacing, settings)?.infer(vec![odds])?;
-    let odds = odds.pop().expect("one map for two classes");
-    Ok(odds.mapv_into(|odds| 1.0 / (1.0 + (-odds).exp())))
+    let mut refined = odds.pop().expect("one map for two classes");
+    let voxels = refined.as_slice_mut().expect("maps are made in raster order");
+    voxels.par_iter_mut().with_min_len(PART).for_each(|value| *value = 1.0 / (1.0 + (-*value).exp()));
+    Ok(refined)
+}
+
+/// Voxels that one thread takes at least.
+const PART: usize = 1 << 14;
+
+/// The log-odds of each voxel's probability against another one.
+fn log_odds(grid: Grid, probability: &[f32], other: impl Fn(usize) -> f32 + Sync) -> Array3<f32> {
+    let mut odds = zeros(grid);
+    let voxels = odds.as_slice_mut().expect("zeros are made in raster order");
+    let voxels = voxels.par_iter_mut().with_min_len(PART).zip(probability).enumerate();
+    voxels.for_each(|(at, (odds, &p))| *odds = log(p) - log(other(at)));
+    odds
 }
 
 fn log(probability: f32) -> f32 {
