@@ -181,7 +181,8 @@ KERNEL BOUNDS(128, 2) conv3d_matrix_sums(REAL* out, f32* parts, const REAL* x, c
 #pragma unroll
         for (i32 i = 0; i < ITEMS; i++) {
             if (TILE_N % LANES != 0 && member + LANES * i >= TILE_N) break;
-            cp_async16(weights + weight_to[i], of_chunk + weight_from[i], more && weight_from[i] >= 0);
+            // A source that is not read must be aligned all the same.
+            cp_async16(weights + weight_to[i], of_chunk + max(weight_from[i], 0), more && weight_from[i] >= 0);
         }
         channel += DEPTH<REAL>;
         if (channel >= width) follow();
