@@ -151,6 +151,27 @@ pub const WIDE_CASES: &[Case] = &[
     case(1, [4, 14, 16], [128, 64], [3, 1, 2], [1; 3], [1, 0, 0]),
 ];
 
+/// Shapes that fill the 132 multiprocessors of an H100 or H200, each with what it reaches there: Hopper's kernel with tiles
+/// of both widths, forward and backwards, and more tiles than blocks.
+pub const HOPPER_CASES: &[(&str, Case)] = &[
+    ("96 narrow tiles of Hopper", case(1, [10, 30, 60], [64, 64], [3; 3], [1; 3], [1; 3])),
+    ("256 narrow tiles of Hopper", case(1, [16, 64, 64], [64, 64], [3; 3], [1; 3], [1; 3])),
+    ("256 wide tiles of Hopper", case(1, [16, 64, 64], [64, 128], [3; 3], [1; 3], [1; 3])),
+    (
+        "224 wide tiles of Hopper in the data gradient",
+        case(1, [13, 61, 50], [128, 64], [1, 2, 3], [1; 3], [0, 1, 1]),
+    ),
+];
+
+/// The same for the wide tiles of the tensor cores.
+pub const WIDE_TILE_CASES: &[(&str, Case)] = &[
+    ("152 wide tiles of matrices", case(1, [23, 41, 41], [48, 64], [3; 3], [1; 3], [1; 3])),
+    (
+        "184 wide tiles of matrices in the data gradient, of eight phases",
+        case(1, [33, 35, 37], [64, 40], [3; 3], [2; 3], [1; 3]),
+    ),
+];
+
 /// Layers of the networks, and a few with other kernels, for timing: the first ones are those that the project's goals name.
 pub const LAYERS: &[Case] = &[
     cube(64, [64, 64]),

@@ -7,7 +7,7 @@ use cellseg_core::{
 use cellseg_kernels::{
     conv3d::{
         Conv3d, Precision,
-        cases::{CASES, Case, MATRIX_CASES, WIDE_CASES},
+        cases::{CASES, Case, HOPPER_CASES, MATRIX_CASES, WIDE_CASES, WIDE_TILE_CASES},
         conv3d,
     },
     pointwise::Activation,
@@ -42,7 +42,9 @@ const ACTIVATIONS: [Activation; 4] =
 pub(crate) fn trials(device: &Device) -> Vec<Trial> {
     let all = CASES.iter().chain(MATRIX_CASES).chain(WIDE_CASES).enumerate();
     let mut trials: Vec<Trial> = all
-        .flat_map(|(i, case)| NUMBERS.map(|(dtype, precision)| trial(device, case, i, dtype, precision)))
+        .flat_map(|(i, case)| {
+            NUMBERS.map(|(dtype, precision)| trial(device, "conv3d", case, i, dtype, precision))
+        })
         .collect();
     for activation in [Activation::Relu, Activation::LeakyRelu(0.1)] {
         let (device, case) = (device.clone(), MATRIX_CASES[2]);
@@ -51,15 +53,35 @@ pub(crate) fn trials(device: &Device) -> Vec<Trial> {
             Ok(())
         }));
     }
+    if let Device::Cuda(gpu) = device
+        && !gpu.name().contains("emulated")
+    {
+        trials.extend(large(device));
+    }
     trials
 }
 
-fn trial(device: &Device, case: &Case, i: usize, dtype: DType, precision: Precision) -> Trial {
+/// Tiles that are chosen only where they keep all multiprocessors of a real GPU busy. The emulated device has few, so that
+/// `WIDE_CASES` and `MATRIX_CASES` reach them there; these shapes would take it hours.
+fn large(device: &Device) -> Vec<Trial> {
+    let numbers = &NUMBERS[1..];
+    let hopper = HOPPER_CASES.iter().map(|case| (case, &numbers[1..]));
+    let matrix = WIDE_TILE_CASES.iter().map(|case| (case, numbers));
+    let all = hopper.chain(matrix).enumerate();
+    all.flat_map(|(i, ((reached, case), numbers))| {
+        let what = format!("conv3d, {reached}");
+        let trial = move |&(dtype, precision)| trial(device, &what, case, i, dtype, precision);
+        numbers.iter().map(trial)
+    })
+    .collect()
+}
+
+fn trial(device: &Device, what: &str, case: &Case, i: usize, dtype: DType, precision: Precision) -> Trial {
     let (device, case, activation) = (device.clone(), *case, ACTIVATIONS[i % ACTIVATIONS.len()]);
     let Case { batch, size, input_channels, output_channels, kernel, settings } = case;
     let Conv3d { stride, padding, .. } = settings;
     let name = format!(
-        "conv3d: {batch} of {size:?}, {input_channels} to {output_channels}, kernel {kernel:?}, stride {stride:?}, \
+        "{what}: {batch} of {size:?}, {input_channels} to {output_channels}, kernel {kernel:?}, stride {stride:?}, \
          padding {padding:?}, {activation:?}, {dtype:?} {precision:?}"
     );
     Trial::test(name, move || {

@@ -31,7 +31,7 @@ pub(super) struct Tiling {
 }
 
 /// Output channels of a tile.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Columns {
     Narrow = 64,
     Wide = 128,
@@ -58,15 +58,20 @@ struct Geometry {
 unsafe impl Value for Geometry {}
 
 impl Tiling {
-    /// The tiles of a problem, where this kernel computes it and is the fastest: 16-bit numbers, channels by 64, stride 1
-    /// and short windows, and enough tiles, well filled, to keep the multiprocessors busy.
+    /// The tiles of a problem, where this kernel computes it and is taken to be the fastest: 16-bit numbers and what
+    /// [`Tiling::on`] asks for.
     pub(super) fn of(device: &Cuda, dtype: DType, problem: &Problem) -> Option<Self> {
-        /// Voxels that the tiles cover for one that is wanted, at most: beyond it smaller tiles win.
+        let suits = device.capability() == (9, 0) && matches!(dtype, DType::F16 | DType::BF16);
+        suits.then(|| Self::on(device.multiprocessors(), problem)).flatten()
+    }
+
+    /// Those for so many multiprocessors: where channels come by 64, the stride is 1 and windows are short, and tiles are
+    /// enough, and well filled, to keep the multiprocessors busy. What is enough is an estimate, not measured.
+    fn on(multiprocessors: usize, problem: &Problem) -> Option<Self> {
+        /// Voxels that the tiles cover for one that is wanted, at most: beyond it smaller tiles should take less time.
         const WASTE: f64 = 1.5;
         let Problem { batch, axes, direction, input_channels, output_channels } = problem;
-        let suits = device.capability() == (9, 0)
-            && matches!(dtype, DType::F16 | DType::BF16)
-            && [input_channels, output_channels].iter().all(|&&c| c > 0 && c.is_multiple_of(DEEP))
+        let suits = [input_channels, output_channels].iter().all(|&&c| c > 0 && c.is_multiple_of(DEEP))
             && axes.iter().all(|a| a.stride == 1 && a.kernel <= WINDOW && a.fine > 0 && a.coarse > 0);
         if !suits {
             return None;
@@ -76,7 +81,7 @@ impl Tiling {
         let covered = (0..3).map(|i| (boxes[i] * BOX[i]) as f64 / outputs[i] as f64).product::<f64>();
         let of_voxels = batch * boxes.iter().product::<usize>();
         let tiles = |columns: Columns| of_voxels * (output_channels / columns as usize);
-        let enough = |tiles: usize| tiles >= device.multiprocessors();
+        let enough = |tiles: usize| tiles >= multiprocessors;
         let columns =
             if output_channels.is_multiple_of(Columns::Wide as usize) && enough(tiles(Columns::Wide)) {
                 Columns::Wide
@@ -166,5 +171,41 @@ impl Tiling {
         let voxels = BOX.iter().map(|b| b + WINDOW - 1).product::<usize>() * DEEP * 2;
         let (weights, slots) = (64 << 10, (64 << 10) / (self.columns as usize * DEEP * 2));
         2 * voxels + weights + 8 * (2 + 2 + 2 * slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv3d::{cases::HOPPER_CASES, geometry::Axis};
+
+    #[test]
+    fn cases_reach_on_132_multiprocessors_what_they_say() {
+        for (reached, case) in HOPPER_CASES {
+            let (x, y, [padding, kernel]) = (case.x(), case.y(), [case.settings.padding, case.kernel]);
+            let axes = std::array::from_fn(|i| Axis {
+                fine: x[i + 1],
+                coarse: y[i + 1],
+                kernel: kernel[i],
+                stride: 1,
+                padding: padding[i],
+            });
+            let problem = |direction, input_channels, output_channels| Problem {
+                batch: x[0],
+                axes,
+                direction,
+                input_channels,
+                output_channels,
+            };
+            let problem = if reached.contains("gradient") {
+                problem(Direction::ToFine, y[4], x[4])
+            } else {
+                problem(Direction::ToCoarse, x[4], y[4])
+            };
+            let Tiling { columns, tiles, .. } = Tiling::on(132, &problem).expect("a case of Hopper");
+            let width = if columns == Columns::Wide { "wide" } else { "narrow" };
+            let found = format!("{tiles} {width} tiles of Hopper");
+            assert!(reached.starts_with(&found), "{reached}: {found}");
+        }
     }
 }

@@ -167,6 +167,7 @@ impl Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conv3d::cases::WIDE_TILE_CASES;
 
     #[test]
     fn few_deep_sums_are_cut_up_and_many_are_not() {
@@ -176,6 +177,27 @@ mod tests {
         assert!((2..8).contains(&cut(512, 27 * 512, 512)));
         // 512 channels at 8^3, eight volumes; 64 at 64^3; a single tap of 64 channels.
         assert_eq!([cut(4096, 27 * 512, 512), cut(1 << 18, 27 * 64, 64), cut(8, 64, 64)], [1; 3]);
+    }
+
+    #[test]
+    fn cases_reach_wide_tiles_on_132_multiprocessors() {
+        for (reached, case) in WIDE_TILE_CASES {
+            let backwards = reached.contains("gradient");
+            let (voxels, channels) =
+                if backwards { (case.x(), case.x()[4]) } else { (case.y(), case.y()[4]) };
+            let strides = if backwards { case.settings.stride } else { [1; 3] };
+            let phases: usize = strides.iter().product();
+            let rows = (0..3).map(|i| voxels[i + 1].div_ceil(strides[i])).product::<usize>();
+            for dtype in [DType::F32, DType::BF16] {
+                let depth = case.w().iter().product::<usize>() / channels / phases;
+                assert_eq!(Cut::of(Size { rows, phases, depth }, channels, dtype).parts, 1, "{reached}");
+            }
+            let tile = MatrixTile::of(phases * rows, channels, 132);
+            let tiles = phases * rows.div_ceil(tile.rows()) * channels.div_ceil(tile.columns());
+            assert!(tile.columns() == 64 && tile != MatrixTile::SMALL, "{reached}: {tile:?}");
+            let found = format!("{tiles} wide tiles of matrices");
+            assert!(reached.starts_with(&found), "{reached}: {found}");
+        }
     }
 
     #[test]
