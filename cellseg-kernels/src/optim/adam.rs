@@ -71,7 +71,7 @@ impl Rule for Adam {
     }
 
     fn update_on_gpu(&self, device: &Arc<Cuda>, updates: &mut [Update<'_>]) -> Result<()> {
-        cuda::adam(device, |step| self.factors(step), updates)
+        cuda::adam(device, self, updates)
     }
 }
 
@@ -88,7 +88,8 @@ pub(super) struct Factors<T> {
 }
 
 impl Adam {
-    fn factors<T: Real>(&self, step: u64) -> Factors<T> {
+    /// Those of a step with this number, counted from 1.
+    pub(super) fn factors<T: Real>(&self, step: u64) -> Factors<T> {
         let (a, b) = self.betas;
         let bias = |beta: f64| 1.0 - beta.powf(step as f64);
         let (coupled, decoupled) =

@@ -1,9 +1,9 @@
 //! Launches of the optimisers' kernels, each for up to 64 tensors.
 
-use super::{Sgd, adam, wrong_slots};
+use super::{Adam, NAME, Rule, Sgd, adam, wrong_slots};
 use crate::{reduce::cuda::sum_middle, walk::BLOCK};
 use cellseg_core::{
-    Buffer, DType, Result, Shape, Tensor,
+    Buffer, DType, Error, Result, Shape, Tensor,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
     cuda_source,
 };
@@ -25,6 +25,35 @@ pub struct Update<'a> {
     pub slots: Vec<&'a mut CudaBuffer>,
     /// The gradient.
     pub gradient: &'a CudaBuffer,
+}
+
+/// Checks that each update has the arrays that a rule of these slots keeps, and that all are in `f32`, on this device and as
+/// long as the gradient: what the kernels rely on.
+fn check(device: &Arc<Cuda>, updates: &[Update<'_>], expected: &[&str]) -> Result<()> {
+    for Update { parameter, slots, gradient, .. } in updates {
+        if slots.len() != expected.len() {
+            return Err(wrong_slots(slots.len(), expected));
+        }
+        let slots = expected.iter().copied().zip(slots.iter().map(|slot| &**slot));
+        for (what, array) in
+            [("the parameter", &**parameter), ("the gradient", *gradient)].into_iter().chain(slots)
+        {
+            if array.dtype() != DType::F32 {
+                return Err(Error::DType { op: NAME, found: array.dtype(), expected: "F32 on a GPU" });
+            }
+            if !Arc::ptr_eq(array.device(), device) {
+                let (found, expected) = (array.device().name(), device.name());
+                return Err(Error::Device(format!(
+                    "{NAME}: {what} is on {found} where {expected} is expected"
+                )));
+            }
+            if array.len() != gradient.len() {
+                let why = format!("{what} holds {} numbers where the gradient holds {}", array.len(), gradient.len());
+                return Err(Error::argument(NAME, why));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How tensors are spread over blocks, as the kernels take it.
@@ -82,27 +111,28 @@ struct Progress {
 // SAFETY: a `repr(C)` struct of numbers, the kernel's `Progress`.
 unsafe impl Value for Progress {}
 
-/// A step of Adam; `factors` are those of a step with this number.
-pub(super) fn adam(
-    device: &Arc<Cuda>,
-    factors: impl Fn(u64) -> adam::Factors<f32>,
-    updates: &mut [Update<'_>],
-) -> Result<()> {
+/// A step of Adam.
+///
+/// # Errors
+/// Arrays of other lengths, types or devices than the gradient's; those of the device.
+pub(super) fn adam(device: &Arc<Cuda>, rule: &Adam, updates: &mut [Update<'_>]) -> Result<()> {
+    check(device, updates, rule.slots())?;
     for updates in updates.chunks_mut(TENSORS) {
         let (parts, blocks) = Parts::new(updates.iter().map(|u| u.gradient.len()));
         let mut progress = Progress { second_scale: [1.0; TENSORS], rate: [0.0; TENSORS] };
         for (i, update) in updates.iter().enumerate() {
-            let factors = factors(update.step);
+            let factors = rule.factors::<f32>(update.step);
             (progress.second_scale[i], progress.rate[i]) = (factors.second_scale, factors.rate);
         }
         // The others are the same in every step.
-        let adam::Factors { coupled_decay, kept, first_new, second_kept, second_new, eps, .. } = factors(1);
+        let adam::Factors { coupled_decay, kept, first_new, second_kept, second_new, eps, .. } =
+            rule.factors::<f32>(1);
         let same = AdamFactors { coupled_decay, kept, first_new, second_kept, second_new, eps };
         let [mut parameters, mut firsts, mut seconds] = [const { Vec::new() }; 3];
         let mut gradients = Vec::new();
         for Update { parameter, slots, gradient, .. } in updates {
             let [first, second] = &mut slots[..] else {
-                return Err(wrong_slots(slots.len(), &["exp_avg", "exp_avg_sq"]));
+                return Err(wrong_slots(slots.len(), rule.slots()));
             };
             parameters.push(&mut **parameter);
             firsts.push(&mut **first);
@@ -115,7 +145,7 @@ pub(super) fn adam(
             .outputs::<TENSORS>(&mut seconds)
             .inputs::<TENSORS>(&gradients);
         let arguments = arguments.value(parts).value(progress).value(same);
-        // SAFETY: the arrays of each tensor are as long as `parts` says; each number is read before it is written.
+        // SAFETY: the arrays of each tensor are as long as `parts` says, which was checked; each number is read before it is written.
         unsafe { device.launch(launch("adam", blocks), arguments)? };
     }
     Ok(())
@@ -142,7 +172,11 @@ struct Entering([f32; TENSORS]);
 unsafe impl Value for Entering {}
 
 /// A step of descent.
+///
+/// # Errors
+/// As for [`adam`].
 pub(super) fn sgd(device: &Arc<Cuda>, rule: &Sgd, updates: &mut [Update<'_>]) -> Result<()> {
+    check(device, updates, rule.slots())?;
     let (of_gradient, of_velocity) = rule.shares();
     let factors = SgdFactors {
         rate: rule.lr as f32,

@@ -73,7 +73,8 @@ pub trait Rule: Sync {
     /// Moves parameters that lie on a GPU, in `f32`, with few launches for all of them.
     ///
     /// # Errors
-    /// [`Error::NoKernel`] where the rule has no CUDA kernel, which is what this method says by itself.
+    /// [`Error::NoKernel`] where the rule has no CUDA kernel, which is what this method says by itself; arrays that are not
+    /// as many as [`Rule::slots`], or whose length, type or device differs from the gradient's.
     fn update_on_gpu(&self, device: &Arc<Cuda>, updates: &mut [Update<'_>]) -> Result<()> {
         let _ = updates;
         Err(Error::NoKernel { op: NAME, device: device.name() })

@@ -3,9 +3,10 @@
 use crate::parity;
 use cellseg_core::{
     DType, Device, Result, Tensor,
+    cuda::CudaBuffer,
     testing::{noise, relative_l2, wide},
 };
-use cellseg_kernels::optim::{Adam, Optimizer, Rule, Sgd, clip_norm, clip_value};
+use cellseg_kernels::optim::{Adam, Optimizer, Rule, Sgd, Update, clip_norm, clip_value};
 use libtest_mimic::Trial;
 
 /// The lengths of parameters: of one part and of several, none, and more of them than a launch takes.
@@ -58,6 +59,7 @@ pub(crate) fn trials(device: &Device) -> Vec<Trial> {
         sgd("descent", Sgd { lr: 0.1, weight_decay: 0.01, ..Sgd::default() }),
         sgd("descent with momentum", Sgd { lr: 0.1, momentum: 0.9, dampening: 0.3, ..Sgd::default() }),
         sgd("Nesterov's descent", Sgd { lr: 0.1, momentum: 0.9, nesterov: true, ..Sgd::default() }),
+        parity::trial(device, "updates whose arrays do not fit together are errors", mismatched),
         parity::trial(device, "the norm of gradients is limited", limited_norm),
         parity::trial(device, "gradients are limited", limited_values),
         parity::trial(device, "steps move a tensor that is shared apart from its twin", shared),
@@ -96,6 +98,51 @@ fn limited_values(device: &Device) -> Result<()> {
         Ok(gradients.iter().map(wide).collect())
     };
     assert_eq!(limited(device)?, limited(&Device::Cpu)?);
+    Ok(())
+}
+
+/// What a step says to arrays of these types and lengths: the parameter, its gradient, and the slots.
+fn stepped_by<R: Rule>(
+    rule: &R,
+    device: &Device,
+    parameter: (DType, usize),
+    gradient: (DType, usize),
+    slots: &[(DType, usize)],
+) -> Result<String> {
+    let Device::Cuda(gpu) = device else { unreachable!("trials are given a GPU") };
+    let array = |(dtype, count)| CudaBuffer::zeroed(gpu, dtype, count);
+    let (mut parameter, gradient) = (array(parameter)?, array(gradient)?);
+    let mut slots = slots.iter().map(|&slot| array(slot)).collect::<Result<Vec<_>>>()?;
+    let slots = slots.iter_mut().collect();
+    let mut updates = [Update { step: 1, parameter: &mut parameter, slots, gradient: &gradient }];
+    Ok(rule.update_on_gpu(gpu, &mut updates).err().map(|why| why.to_string()).unwrap_or_default())
+}
+
+fn mismatched(device: &Device) -> Result<()> {
+    let (adam, sgd) = (Adam::default(), Sgd { momentum: 0.9, ..Sgd::default() });
+    let of = |count| (DType::F32, count);
+    let half = (DType::F16, 5000);
+    let whole = of(5000);
+    assert_eq!(stepped_by(&adam, device, whole, whole, &[whole; 2])?, "");
+    assert_eq!(stepped_by(&sgd, device, whole, whole, &[whole])?, "");
+    for (parameter, gradient, slots, told) in [
+        (of(4999), whole, [whole; 2], "the parameter holds 4999 numbers where the gradient holds 5000"),
+        (whole, of(5001), [whole; 2], "the parameter holds 5000 numbers where the gradient holds 5001"),
+        (whole, whole, [of(1), whole], "exp_avg holds 1 numbers where the gradient holds 5000"),
+        (whole, whole, [whole, of(0)], "exp_avg_sq holds 0 numbers where the gradient holds 5000"),
+        (half, whole, [whole; 2], "F16"),
+        (whole, half, [whole; 2], "F16"),
+        (whole, whole, [whole, half], "F16"),
+    ] {
+        let why = stepped_by(&adam, device, parameter, gradient, &slots)?;
+        assert!(why.contains(told), "{told}: {why}");
+    }
+    let why = stepped_by(&adam, device, whole, whole, &[whole])?;
+    assert!(why.contains("1 arrays of state"), "{why}");
+    let why = stepped_by(&sgd, device, whole, whole, &[])?;
+    assert!(why.contains("0 arrays of state"), "{why}");
+    let why = stepped_by(&sgd, device, whole, whole, &[of(4096)])?;
+    assert!(why.contains("momentum_buffer holds 4096 numbers"), "{why}");
     Ok(())
 }
 
