@@ -3,7 +3,8 @@
 //! ```text
 //! // instances: REAL=f32,f16,bf16 ACTIVATION=0,1     every combination; several lines add up
 //! // targets: sm_80 sm_90a                           the default
-//! // budget: kernel_name registers=64 shared=16384   the most that it may use, in registers and static bytes
+//! // budget: kernel_name registers=64 shared=16384   the most that it may use, in registers and static bytes; with
+//!                                                    `registers==168` it must use just as many
 //! ```
 
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Budget {
     pub(crate) registers: u32,
+    /// Fewer registers are as wrong as more.
+    pub(crate) exactly: bool,
     /// Bytes of static shared memory.
     pub(crate) shared: u32,
 }
@@ -140,8 +143,9 @@ pub(crate) fn parse(name: String, path: PathBuf, text: String) -> Result<Source>
         } else if let Some(rest) = line.strip_prefix("// targets:") {
             targets.extend(rest.split_whitespace().map(String::from));
         } else if let Some(rest) = line.strip_prefix("// budget:") {
-            let (kernel, budget) =
-                budget(rest).ok_or_else(|| wrong("expected `kernel registers=<n> shared=<bytes>`"))?;
+            let (kernel, budget) = budget(rest).ok_or_else(|| {
+                wrong("expected `kernel registers=<n> shared=<bytes>`, or `registers==<n>`")
+            })?;
             budgets.insert(kernel, budget);
         } else if line.starts_with("KERNEL") {
             let found = kernel(&from["KERNEL".len()..])
@@ -186,9 +190,10 @@ fn combinations(line: &str) -> Option<Vec<Vec<String>>> {
 fn budget(line: &str) -> Option<(String, Budget)> {
     let mut words = line.split_whitespace();
     let kernel = words.next()?;
-    let registers = words.next()?.strip_prefix("registers=")?.parse().ok()?;
+    let registers = words.next()?.strip_prefix("registers=")?;
+    let (exactly, registers) = registers.strip_prefix('=').map_or((false, registers), |n| (true, n));
     let shared = words.next()?.strip_prefix("shared=")?.parse().ok()?;
-    Some((kernel.into(), Budget { registers, shared }))
+    Some((kernel.into(), Budget { registers: registers.parse().ok()?, exactly, shared }))
 }
 
 /// What follows `KERNEL`: ` BOUNDS(256, 2) name(...`, maybe over several lines.
@@ -246,7 +251,7 @@ mod tests {
     #[test]
     fn kernels_are_found_with_their_bounds_and_budgets() {
         let source = parsed(
-            "// targets: sm_75\n// budget: a registers=40 shared=1024\nKERNEL a(f32* x) {\nKERNEL BOUNDS(32 * min(A, 2), 1)\n    b(\n",
+            "// targets: sm_75\n// budget: a registers=40 shared=1024\n// budget: b registers==168 shared=0\nKERNEL a(f32* x) {\nKERNEL BOUNDS(32 * min(A, 2), 1)\n    b(\n",
         )
         .unwrap();
         assert_eq!(source.kernels[0], Kernel { name: "a".into(), most_threads: None });
@@ -254,7 +259,8 @@ mod tests {
             source.kernels[1],
             Kernel { name: "b".into(), most_threads: Some("32 * min(A, 2)".into()) }
         );
-        assert_eq!(source.budgets["a"], Budget { registers: 40, shared: 1024 });
+        assert_eq!(source.budgets["a"], Budget { registers: 40, exactly: false, shared: 1024 });
+        assert_eq!(source.budgets["b"], Budget { registers: 168, exactly: true, shared: 0 });
         assert_eq!(source.targets, ["sm_75"]);
     }
 
@@ -264,6 +270,7 @@ mod tests {
             "// instances: REAL",
             "// instances:",
             "// budget: a registers=4",
+            "// budget: a registers===4 shared=0",
             "KERNEL BOUNDS(1, 2 a(",
             "KERNEL a",
         ] {

@@ -15,7 +15,8 @@
 // blocks read and the L2 cache holds): 218 FLOP a byte from L2, where a tile of 128x128 fetched per tap has 64.
 // instances: REAL=f16,bf16 TILE_COLUMNS=64,128
 // targets: sm_90a
-// budget: conv3d_hopper_sums registers=168 shared=0
+// The three groups share 3 x 168 registers a lane anew, 240 + 240 + 24: launched with fewer, the block would wait for ever.
+// budget: conv3d_hopper_sums registers==168 shared=0
 
 constexpr i32 BOX_D = 4, BOX_H = 8, BOX_W = 8;  // output voxels of a tile: 256 rows
 constexpr i32 DEEP = 64;                       // input channels at a time
