@@ -190,13 +190,14 @@ struct NotThere {};
 
 template <auto kernel>
 Kernel described(const char* source, const char* defines, const char* targets, uint64_t text_hash, size_t text_length,
-                 const char* name, unsigned most_threads, char* shared, char* shared_end) {
+                 const char* name, unsigned most_threads, unsigned most_shared, char* shared, char* shared_end) {
     if constexpr (std::is_same_v<decltype(kernel), const NotThere*>) {
         return Kernel{};
     } else {
         using Of = Signature<kernel>;
-        return {source,       defines, targets,    text_hash, text_length, name, Of::run, Of::sizes, Of::is_pointer, Of::count,
-                most_threads, shared,  shared_end, true,      nullptr};
+        const unsigned static_shared = unsigned(shared_end - shared);
+        return {source,       defines, targets, text_hash, text_length, name, Of::run, Of::sizes, Of::is_pointer, Of::count,
+                most_threads, most_shared < static_shared ? most_shared : static_shared, shared, shared_end, true, nullptr};
     }
 }
 }  // namespace cellseg_emulated

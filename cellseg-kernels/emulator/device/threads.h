@@ -122,6 +122,7 @@ struct Kernel {
     const unsigned *sizes, *is_pointer;
     unsigned arguments;
     unsigned most_threads;  // of its BOUNDS; 1024 where it has none
+    unsigned static_shared;  // bytes: what its budget says, and no more than its unit has
     char *shared, *shared_end;  // the static shared memory of its unit
     bool there;  // not where the instance leaves it out
     const Kernel* next;

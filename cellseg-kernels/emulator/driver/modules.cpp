@@ -1,4 +1,5 @@
 // The calls that load kernels and launch them.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -18,7 +19,7 @@ namespace {
 /// A kernel of a loaded module, and what was allowed to it.
 struct Function {
     const Kernel* kernel;
-    int dynamic_shared;
+    unsigned dynamic_shared;
 };
 
 /// Copies of a launch's arguments, each aligned as a tensor map must be.
@@ -41,7 +42,8 @@ private:
     std::vector<void*> all;
 };
 
-constexpr int ALWAYS_ALLOWED = 48 << 10;
+// What a block may have without asking, static memory and dynamic together.
+constexpr unsigned ALWAYS_ALLOWED = 48 << 10;
 constexpr int MAX_DYNAMIC_SHARED_SIZE_BYTES = 8;
 
 }  // namespace
@@ -63,14 +65,17 @@ CELLSEG_API cuModuleGetFunction(void** out, void* module, const char* name) {
     const Module& loaded = *static_cast<Module*>(module);
     const Kernel* kernel = find_kernel(loaded, name);
     if (!kernel) return because(NOT_FOUND, ("no kernel " + std::string(name) + " in " + loaded.source).c_str());
-    *out = new Function{kernel, ALWAYS_ALLOWED};  // as long as the process: a function has no destructor in the driver
+    const unsigned left = ALWAYS_ALLOWED - std::min(ALWAYS_ALLOWED, kernel->static_shared);
+    *out = new Function{kernel, left};  // as long as the process: a function has no destructor in the driver
     return SUCCESS;
 }
 CELLSEG_API cuFuncSetAttribute(void* function, int attribute, int value) {
     auto held = alone();
     if (attribute == MAX_DYNAMIC_SHARED_SIZE_BYTES) {
-        if (value < 0 || size_t(value) > most_shared_of_block()) return because(INVALID_VALUE, "more shared memory than a block can have");
-        static_cast<Function*>(function)->dynamic_shared = value;
+        Function& asking = *static_cast<Function*>(function);
+        if (value < 0 || size_t(value) + asking.kernel->static_shared > most_shared_of_block())
+            return because(INVALID_VALUE, "more shared memory, static and dynamic together, than a block can have");
+        asking.dynamic_shared = unsigned(value);
     }
     return SUCCESS;
 }
@@ -90,8 +95,9 @@ CELLSEG_API cuLaunchKernel(void* handle, unsigned grid_x, unsigned grid_y, unsig
     if (threads > kernel.most_threads)
         return because(INVALID_VALUE, (what + std::to_string(threads) + " threads, where its BOUNDS say " +
                                        std::to_string(kernel.most_threads)).c_str());
-    if (shared > unsigned(function.dynamic_shared))
-        return because(INVALID_VALUE, (what + std::to_string(shared) + " bytes of dynamic shared memory, where " +
+    if (shared > function.dynamic_shared)
+        return because(INVALID_VALUE, (what + std::to_string(shared) + " bytes of dynamic shared memory beside " +
+                                       std::to_string(kernel.static_shared) + " static ones, where " +
                                        std::to_string(function.dynamic_shared) + " are allowed").c_str());
     // The driver copies the arguments at once, and so does this.
     auto copied = std::make_shared<Arguments>();

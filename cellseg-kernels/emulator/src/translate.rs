@@ -87,9 +87,10 @@ fn instance(
     line(format_args!("#include \"{}\"", source.path.display()));
     for (k, kernel) in source.kernels.iter().enumerate() {
         let most_threads = kernel.most_threads.as_deref().unwrap_or("1024");
+        let most_shared = source.budgets.get(&kernel.name).map_or(u32::MAX, |budget| budget.shared);
         line(format_args!(
             "cellseg_emulated::Kernel kernel_{k} = cellseg_emulated::described<&{}>({:?}, {:?}, {:?}, {:#x}u, {}, {:?}, \
-             unsigned({most_threads}), __start_{section}, __stop_{section});",
+             unsigned({most_threads}), {most_shared}u, __start_{section}, __stop_{section});",
             kernel.name,
             source.name,
             defines.join(" "),

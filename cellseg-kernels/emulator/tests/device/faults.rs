@@ -44,6 +44,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("accesses beyond a buffer are told", accesses_beyond_a_buffer_are_told),
         trial("a write behind the dynamic shared memory is told", a_write_behind_shared_memory_is_told),
         trial("launches that the driver refuses are refused", bad_launches_are_refused),
+        trial("static shared memory counts against a block's", static_shared_memory_counts),
         trial("units that were not built are told with the line they need", missing_units_are_told),
     ]
 }
@@ -180,7 +181,7 @@ fn bad_launches_are_refused() {
     refused("left_neighbour", 1025, [1, 1, 1], 0, "more than 1024");
     refused("left_neighbour", 64, [1, 65_536, 1], 0, "65535 along y or z");
     refused("bounded", 64, [1, 1, 1], 0, "its BOUNDS say 32");
-    refused("left_neighbour", 64, [1, 1, 1], 228 << 10, "more shared memory than a block can have");
+    refused("left_neighbour", 64, [1, 1, 1], 228 << 10, "than a block can have");
     refused("no_such_kernel", 64, [1, 1, 1], 0, "no kernel no_such_kernel in faults.cu");
     // A host address where device memory is expected.
     let host = [0f32; 64];
@@ -195,6 +196,19 @@ fn bad_launches_are_refused() {
     // SAFETY: the launch is refused.
     let told = unsafe { device().launch(launch, Arguments::new().value(host.as_ptr() as u64)) };
     assert!(told.unwrap_err().to_string().contains("points to no device memory"));
+}
+
+/// The kernel has 256 bytes of static memory. The first launch is of less than 48 KiB of dynamic memory and of more in all,
+/// so the library must have asked; the second is of all that a block can have, and no byte of dynamic memory may be added.
+fn static_shared_memory_counts() {
+    let most = device().shared_per_block() - 256;
+    for (shared, fits) in [((48 << 10) - 128, true), (most, true), (most + 1, false)] {
+        let mut out = room(DType::F32, THREADS);
+        let run = Run { shared, ..Run::new(&SOURCE, "uninitialised_shared") };
+        let told = run.go(Arguments::new().output(&mut out)).map_err(|e| e.to_string());
+        assert_eq!(told.is_ok(), fits, "{shared}: {told:?}");
+        assert!(fits || told.is_err_and(|e| e.contains("static and dynamic together")));
+    }
 }
 
 fn missing_units_are_told() {

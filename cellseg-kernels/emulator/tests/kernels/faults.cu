@@ -1,5 +1,6 @@
 // Kernels with planted faults, one each: the emulated device must find all of them. Blocks of 64 threads.
 // budget: left_neighbour registers=32 shared=256
+// budget: uninitialised_shared registers=32 shared=256
 
 /// Each thread reads what the one before it wrote, and no barrier lies between.
 KERNEL left_neighbour(f32* out) {
