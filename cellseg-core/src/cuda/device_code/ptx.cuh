@@ -43,19 +43,6 @@ DEVICE inline void cp_async16_cached(void* shared, const void* global, bool vali
 #endif
 }
 
-/// As `cp_async16`, of 4 bytes aligned to 4.
-DEVICE inline void cp_async4(void* shared, const void* global, bool valid) {
-#ifdef CELLSEG_EMULATED
-    cellseg_emulated::cp_async(shared, global, 4, valid);
-#elif __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global),
-                 "r"(valid ? 4 : 0)
-                 : "memory");
-#else
-    *static_cast<u32*>(shared) = valid ? *static_cast<const u32*>(global) : 0;
-#endif
-}
-
 /// Ends the group of the copies that this thread started since the last call.
 DEVICE inline void cp_async_commit() {
 #ifdef CELLSEG_EMULATED
@@ -75,9 +62,9 @@ template <i32 N> DEVICE inline void cp_async_wait() {
 }
 
 #ifdef CELLSEG_EMULATED
-/// What all four forms of `ldmatrix` mean: lane 8i + j names row j (8 values of 16 bits) of matrix i; register i of lane l
+/// What both forms of `ldmatrix` mean: lane 8i + j names row j (8 values of 16 bits) of matrix i; register i of lane l
 /// gets row l / 4, columns 2 (l % 4) and the next of matrix i, or of its transpose.
-template <i32 N> DEVICE inline void ldmatrix_emulated(u32 (&r)[N], const void* shared, bool transposed) {
+DEVICE inline void ldmatrix_emulated(u32 (&r)[4], const void* shared, bool transposed) {
     struct Slot {
         const u16* row;
         u32 r[4];
@@ -85,7 +72,7 @@ template <i32 N> DEVICE inline void ldmatrix_emulated(u32 (&r)[N], const void* s
     };
     Slot mine{static_cast<const u16*>(shared), {}, transposed};
     cellseg_emulated::whole_warp("ldmatrix", mine, [](Slot* (&lanes)[32]) {
-        for (i32 i = 0; i < N; i++) {
+        for (i32 i = 0; i < 4; i++) {
             for (i32 j = 0; j < 8; j++) cellseg_emulated::check_shared("ldmatrix", lanes[8 * i + j]->row, 16);
             for (i32 l = 0; l < 32; l++) {
                 i32 row = l / 4, column = 2 * (l % 4);
@@ -95,7 +82,7 @@ template <i32 N> DEVICE inline void ldmatrix_emulated(u32 (&r)[N], const void* s
             }
         }
     });
-    for (i32 i = 0; i < N; i++) r[i] = mine.r[i];
+    for (i32 i = 0; i < 4; i++) r[i] = mine.r[i];
 }
 #endif
 
@@ -117,28 +104,6 @@ DEVICE inline void ldmatrix_x4_trans(u32 (&r)[4], const void* shared) {
 #else
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(shared)));
-#endif
-}
-
-/// As `ldmatrix_x4` for two matrices: the addresses of lanes 0 to 15 count.
-DEVICE inline void ldmatrix_x2(u32 (&r)[2], const void* shared) {
-#ifdef CELLSEG_EMULATED
-    ldmatrix_emulated(r, shared, false);
-#else
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(r[0]), "=r"(r[1])
-                 : "r"(shared_address(shared)));
-#endif
-}
-
-/// As `ldmatrix_x2`, each matrix transposed.
-DEVICE inline void ldmatrix_x2_trans(u32 (&r)[2], const void* shared) {
-#ifdef CELLSEG_EMULATED
-    ldmatrix_emulated(r, shared, true);
-#else
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(r[0]), "=r"(r[1])
                  : "r"(shared_address(shared)));
 #endif
 }

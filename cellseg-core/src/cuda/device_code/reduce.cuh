@@ -1,4 +1,4 @@
-// Sums and maxima over the threads of a warp and of a block, in an order that depends on nothing but the number of threads.
+// Sums over the threads of a warp and of a block and maxima of a warp, in an order that depends on nothing but the number of threads.
 
 /// The sum over the warp, in every lane, for f32 and f64.
 template <typename T> DEVICE inline T warp_sum(T v) {
@@ -26,18 +26,4 @@ template <i32 THREADS, typename T> DEVICE inline T block_sum(T v) {
     for (i32 warp = 1; warp < THREADS / 32; warp++) sum += of_warp[warp];
     __syncthreads();  // the next call writes the same memory
     return sum;
-}
-
-/// The largest value of a block of `THREADS` threads along x, in every thread. All of them must come here.
-template <i32 THREADS> DEVICE inline f32 block_max(f32 v) {
-    static_assert(THREADS % 32 == 0, "whole warps");
-    __shared__ f32 of_warp[THREADS / 32];
-    v = warp_max(v);
-    if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = v;
-    __syncthreads();
-    f32 most = of_warp[0];
-#pragma unroll
-    for (i32 warp = 1; warp < THREADS / 32; warp++) most = fmaxf(most, of_warp[warp]);
-    __syncthreads();  // the next call writes the same memory
-    return most;
 }

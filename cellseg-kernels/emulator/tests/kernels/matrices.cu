@@ -2,25 +2,21 @@
 // instances: REAL=f16,bf16
 
 /// Register i of lane l of `ldmatrix` over four 8x8 matrices, of which element (matrix, row, column) is its own index; then
-/// of their transposes, and of two matrices both ways.
+/// of their transposes.
 KERNEL fragments(u32* out) {
     __shared__ alignas(16) u16 matrices[4 * 64];
     const i32 lane = threadIdx.x;
     for (i32 i = lane; i < 256; i += 32) matrices[i] = u16(i);
     __syncthreads();
-    u32 four[4], two[2];
+    u32 four[4];
     ldmatrix_x4(four, matrices + 8 * lane);
     for (i32 i = 0; i < 4; i++) out[32 * i + lane] = four[i];
     ldmatrix_x4_trans(four, matrices + 8 * lane);
     for (i32 i = 0; i < 4; i++) out[32 * (4 + i) + lane] = four[i];
-    ldmatrix_x2(two, matrices + 8 * (lane % 16));
-    for (i32 i = 0; i < 2; i++) out[32 * (8 + i) + lane] = two[i];
-    ldmatrix_x2_trans(two, matrices + 8 * (lane % 16));
-    for (i32 i = 0; i < 2; i++) out[32 * (10 + i) + lane] = two[i];
 }
 
 /// d (16x8) = c + a (16x16) b (16x8), all by rows. The operands come by `ldmatrix`: a as four matrices, b as the two halves of
-/// its rows, transposed.
+/// its rows, transposed, each twice.
 KERNEL product(f32* d, const f32* c, const REAL* a, const REAL* b) {
     __shared__ alignas(16) REAL left[16 * 16];
     __shared__ alignas(16) REAL right[16 * 8];
@@ -30,9 +26,10 @@ KERNEL product(f32* d, const f32* c, const REAL* a, const REAL* b) {
     cp_async_commit();
     cp_async_wait<0>();
     __syncwarp();
-    u32 of_a[4], of_b[2];
+    u32 of_a[4], twice[4];
     ldmatrix_x4(of_a, left + 16 * (lane % 16) + 8 * (lane / 16));
-    ldmatrix_x2_trans(of_b, right + 8 * (lane % 16));
+    ldmatrix_x4_trans(twice, right + 8 * (lane % 16));
+    const u32 of_b[2] = {twice[0], twice[1]};
     f32 sums[4];
     for (i32 e = 0; e < 4; e++) sums[e] = c[8 * (g + e / 2 * 8) + 2 * t + e % 2];
     mma_16816(sums, of_a, of_b, REAL{});
@@ -50,27 +47,28 @@ KERNEL product_tf32(f32* d, const f32* a, const f32* b) {
     for (i32 e = 0; e < 4; e++) d[8 * (g + e / 2 * 8) + 2 * t + e % 2] = sums[e];
 }
 
-/// A copy of 4 bytes a thread that is not valid writes zeros and reads nothing.
+/// A copy that is not valid writes zeros and reads nothing: four numbers a thread.
 KERNEL invalid_copies(u32* out, const u32* in) {
-    __shared__ u32 values[32];
-    cp_async4(values + threadIdx.x, threadIdx.x % 2 ? in + threadIdx.x : nullptr, threadIdx.x % 2);
+    __shared__ alignas(16) u32 values[4 * 32];
+    const i32 first = 4 * threadIdx.x;
+    cp_async16(values + first, threadIdx.x % 2 ? in + first : nullptr, threadIdx.x % 2);
     cp_async_commit();
     cp_async_wait<0>();
-    __syncwarp();
-    out[threadIdx.x] = values[threadIdx.x];
+    store(out + first, load<4>(values + first));
 }
 
-/// Three groups of copies into three places, waited for one by one.
+/// Three groups of copies into three places, waited for one by one: four numbers a thread and group.
 KERNEL groups_of_copies(u32* out, const u32* in) {
-    __shared__ u32 values[3 * 32];
-    const i32 lane = threadIdx.x;
+    constexpr i32 GROUP = 4 * 32;
+    __shared__ alignas(16) u32 values[3 * GROUP];
+    const i32 first = 4 * threadIdx.x;
     for (i32 group = 0; group < 3; group++) {
-        cp_async4(values + 32 * group + lane, in + 32 * group + lane, true);
+        cp_async16(values + GROUP * group + first, in + GROUP * group + first, true);
         cp_async_commit();
     }
     cp_async_wait<2>();
-    out[lane] = values[lane];
-    out[32 + lane] = values[32 + lane];  // not waited for
+    store(out + first, load<4>(values + first));
+    store(out + GROUP + first, load<4>(values + GROUP + first));  // not waited for
     cp_async_wait<0>();
-    out[64 + lane] = values[64 + lane];
+    store(out + 2 * GROUP + first, load<4>(values + 2 * GROUP + first));
 }
