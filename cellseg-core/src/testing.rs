@@ -75,7 +75,7 @@ pub fn check_gradients(inputs: &[Tensor], tolerance: f64, f: impl Fn(&[Tensor]) 
 /// of the device the same bits twice.
 ///
 /// # Panics
-/// Where `f` fails on either device or a relative l2 difference exceeds `tolerance`.
+/// Where `f` fails on either device, an input gets no gradient, or a relative l2 difference exceeds `tolerance`.
 pub fn check_parity(
     device: &Device,
     inputs: &[Tensor],
@@ -88,9 +88,10 @@ pub fn check_parity(
         let y = f(&xs.iter().map(|x| x.on(&tape)).collect::<Vec<_>>())?;
         let seed = noise(y.shape().dims(), 0x5eed).cast(y.dtype())?.to(device)?;
         let grads = tape.backward_from(&y, seed)?;
-        Ok(std::iter::once(wide(&y))
-            .chain(xs.iter().map(|x| grads.get(x).map(wide).unwrap_or_default()))
-            .collect())
+        let gradient = |(i, x): (usize, &Tensor)| {
+            wide(grads.get(x).unwrap_or_else(|| panic!("input {i} has no gradient")))
+        };
+        Ok(std::iter::once(wide(&y)).chain(xs.iter().enumerate().map(gradient)).collect())
     };
     let (here, there) = (on(&Device::Cpu).expect("the CPU runs it"), on(device).expect("the device runs it"));
     let bits = |all: &[Vec<f64>]| -> Vec<Vec<u64>> {

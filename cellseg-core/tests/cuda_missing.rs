@@ -67,9 +67,13 @@ fn all_functions(answer: u32) -> String {
 
 #[test]
 fn no_driver_library() {
-    if Device::cuda(0).is_ok() {
-        println!("skipped: this machine has a driver");
-        return;
+    // One that finds no GPU, or is too old, would be found as well.
+    for name in ["libcuda.so.1", "libcuda.so"] {
+        // SAFETY: opening the driver's library starts nothing.
+        if unsafe { libloading::Library::new(name) }.is_ok() {
+            println!("skipped: this machine has {name}");
+            return;
+        }
     }
     let empty = tempfile::tempdir().expect("a temporary directory");
     let told = told(empty.path(), None);

@@ -188,7 +188,7 @@ fn the_same_gpu_is_opened_once() -> Result<()> {
 fn work_is_timed() -> Result<()> {
     let gpu = gpu();
     let ((), seconds) = gpu.timed(|| CudaBuffer::zeroed(&gpu, DType::F32, 1 << 20).map(drop))?;
-    assert!((0.0..10.0).contains(&seconds), "{seconds}");
+    assert!(seconds > 0.0 && seconds < 10.0, "{seconds}");
     Ok(())
 }
 

@@ -54,7 +54,9 @@ fn main() -> ExitCode {
         }
         Err(why) => {
             println!("skipped, no GPU to test on: {why}");
-            let skipped = Trial::test("every operation on a GPU", || Ok(())).with_ignored_flag(true);
+            // A failure where ignored tests are asked for.
+            let skipped =
+                Trial::test("every operation on a GPU", move || Err(why.into())).with_ignored_flag(true);
             libtest_mimic::run(&arguments, vec![skipped]).exit_code()
         }
     }
