@@ -286,7 +286,8 @@ void check_shared(const char* operation, const void* at, unsigned bytes) {
 
 void cp_async(void* shared, const void* global, unsigned bytes, bool valid) {
     check_shared("cp.async", shared, bytes);
-    if (valid && reinterpret_cast<uintptr_t>(global) % bytes)
+    // Also where nothing is read of it: the instruction demands aligned operands whatever its size.
+    if (reinterpret_cast<uintptr_t>(global) % bytes)
         fault("cp.async: a global address that is not a multiple of %u bytes", bytes);
     std::memset(shared, 0xff, bytes);  // who reads it before the wait sees NaN
     current->copies.push_back({shared, global, bytes, current->group, valid});

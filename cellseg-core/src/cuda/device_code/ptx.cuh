@@ -17,7 +17,7 @@ DEVICE inline u32 shared_address(const void* p) { return u32(__cvta_generic_to_s
 #endif
 
 /// Starts a copy of 16 bytes from global to shared memory, both aligned to 16; zeros are written where `!valid`, and
-/// `global` is not read. Before sm_80 the copy is made at once.
+/// `global`, which must be aligned all the same, is not read. Before sm_80 the copy is made at once.
 DEVICE inline void cp_async16(void* shared, const void* global, bool valid) {
 #ifdef CELLSEG_EMULATED
     cellseg_emulated::cp_async(shared, global, 16, valid);

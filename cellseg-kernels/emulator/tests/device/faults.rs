@@ -38,6 +38,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a misaligned copy is told", || {
             told_with_input("misaligned_copy", &["not a multiple of 16 bytes"])
         }),
+        trial("a misaligned source is told though it is not read", || {
+            told_with_input("misaligned_source", &["a global address that is not a multiple of 16 bytes"])
+        }),
         trial("a stack that overflows is told", a_stack_that_overflows_is_told),
         trial("shared memory that was not written is NaN", shared_memory_starts_as_nan),
         trial("a copy that was not waited for is NaN", an_unwaited_copy_is_nan),

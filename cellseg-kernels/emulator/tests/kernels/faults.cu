@@ -102,6 +102,14 @@ KERNEL misaligned_copy(f32* out, const f32* in) {
     out[threadIdx.x] = values[threadIdx.x];
 }
 
+/// A source that is not aligned, and not read either.
+KERNEL misaligned_source(f32* out, const f32* in) {
+    __shared__ alignas(16) f32 values[256];
+    cp_async16(values + 4 * threadIdx.x, in + 1, false);
+    cp_async_wait<0>();
+    out[threadIdx.x] = values[4 * threadIdx.x];
+}
+
 /// Rows of a matrix that are not in shared memory.
 KERNEL global_matrix(f32* out, const f32* in) {
     u32 r[4];
