@@ -48,7 +48,11 @@ fn check(device: &Arc<Cuda>, updates: &[Update<'_>], expected: &[&str]) -> Resul
                 )));
             }
             if array.len() != gradient.len() {
-                let why = format!("{what} holds {} numbers where the gradient holds {}", array.len(), gradient.len());
+                let why = format!(
+                    "{what} holds {} numbers where the gradient holds {}",
+                    array.len(),
+                    gradient.len()
+                );
                 return Err(Error::argument(NAME, why));
             }
         }
