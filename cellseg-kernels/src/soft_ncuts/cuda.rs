@@ -18,7 +18,7 @@ pub(super) const THREADS: usize = 256;
 /// Exponents count in powers of two.
 pub(super) const LOG_2_OF_E: f64 = LOG2_E;
 
-/// Checks that a block gets the shared memory that the window asks for.
+/// Checks that a block gets the shared memory that the window asks for, that of the kernel itself included.
 pub(super) fn check_shared(device: &Cuda, geometry: &Geometry, bytes: usize) -> Result<()> {
     if bytes <= device.shared_per_block() {
         return Ok(());

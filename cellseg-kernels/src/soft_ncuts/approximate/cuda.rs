@@ -28,6 +28,8 @@ const MOST_CHUNKS: usize = 1024;
 /// Rows and columns of a tile, the latter being voxels times classes.
 const ROWS: usize = 8;
 const COLUMNS: usize = 32;
+/// Bytes of shared memory that `associations` has beside those of the launch.
+const STATIC: usize = 2048;
 /// Planes of a tile: few, so that a patch of 64^3 makes blocks for every multiprocessor, though each reads `2 radius` more.
 const DEPTH: usize = 8;
 
@@ -125,7 +127,7 @@ impl Approximate {
         let volume = tiling.volume;
         let channels = if recording { c } else { 0 };
         let shared = tiling.shared(&geometry, 1, 2 * channels);
-        check_shared(device, &geometry, shared)?;
+        check_shared(device, &geometry, shared + STATIC)?;
 
         let chunks = volume.chunks.cast_unsigned();
         let mut sums = CudaBuffer::new(device, DType::F64, n * chunks as usize * (1 + c) * k)?;

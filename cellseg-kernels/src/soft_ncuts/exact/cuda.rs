@@ -26,6 +26,9 @@ const SIDE: usize = 32;
 /// The radius that a kernel is compiled for: CellSeg3D's.
 const USUAL_RADIUS: usize = 2;
 
+/// Bytes of shared memory that `pair_sums` has beside those of the launch, at most.
+const STATIC: usize = 1024;
+
 /// What the forward pass leaves on the device for the backward pass.
 pub(crate) struct Around {
     /// `sum_j w_ij p_k(j)`: `[n, d, h, w, k]`.
@@ -96,7 +99,7 @@ impl Exact {
         let numbers = (SIDE + 2 * ry) * (SIDE + 2 * rx) * (c + classes);
         // Two planes, one read while the other is worked on.
         let shared = 2 * numbers * size_of::<f32>();
-        check_shared(device, &geometry, shared)?;
+        check_shared(device, &geometry, shared + STATIC)?;
 
         let parts = d * h.div_ceil(SIDE) * w.div_ceil(SIDE);
         let mut sums = CudaBuffer::new(device, DType::F64, n * parts * 2 * k)?;
