@@ -3,8 +3,9 @@
 // Of the products x[fine voxel, a] * g[coarse voxel, b] the sums over coarse voxels are wanted for each tap, a and b: a
 // matrix product whose rows are (tap, a), whose columns are b and whose depth runs over the coarse voxels of the batch.
 // Both operands lie across the depth in memory (channels last), so fragments are loaded transposed. A block of 4 warps
-// makes TILE_M x TILE_N sums of one part of the voxels and writes them as f32; a second kernel adds up the parts. A thread copies the same 16 bytes of a row, so it follows one
-// tap; which voxels that tap reaches is looked up in a table that all threads fill, 128 voxels at a time.
+// makes TILE_M x TILE_N sums of one part of the voxels and writes them as f32; a second kernel adds up the parts. A thread
+// copies the same 16 bytes of a row, so it follows one tap; which voxels that tap reaches is looked up in a table that all
+// threads fill, 128 voxels at a time.
 //
 // Tile 256x64: 128 threads of at most 222 registers, 2 blocks a multiprocessor, 65 KiB of shared memory for 16-bit values. A
 // step of 32 voxels copies 20 KiB for 1.05 MFLOP: 51 FLOP a byte; the rows of a tile are 256 / channels taps, whose voxels

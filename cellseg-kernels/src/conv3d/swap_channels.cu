@@ -1,7 +1,7 @@
 // The weights of each tap with input and output channels exchanged: [taps, rows, columns] -> [taps, columns, rows]. Data
 // gradients sum over output channels, so their kernels want the inputs of an output together; wgmma wants it the other way
-// round. Tiles of 32x32 through shared memory, padded by one column so
-// that neither side meets a bank twice; 256 threads, each four numbers. Moves each number once in and once out.
+// round. Tiles of 32x32 through shared memory, padded by one column so that neither side meets a bank twice; 256 threads,
+// each four numbers. Moves each number once in and once out.
 // instances: REAL=f32,f16,bf16
 // targets: sm_75 sm_80 sm_90a
 // budget: swap_channels registers=40 shared=4224

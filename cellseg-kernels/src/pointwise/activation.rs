@@ -66,9 +66,14 @@ impl Activation {
         specialise!(self, f => f.check())
     }
 
-    /// The number that device code gives to the function: the value of the define `ACTIVATION` of a kernel.
-    pub(crate) fn kind(self) -> &'static str {
+    /// The number that device code gives to the function.
+    pub(crate) fn kind(self) -> i32 {
         specialise!(self, f => kind_of(f))
+    }
+
+    /// The same as the value of the define `ACTIVATION` of a kernel.
+    pub(crate) fn kind_name(self) -> &'static str {
+        specialise!(self, f => kind_name_of(f))
     }
 
     /// The setting that device code takes, zero where there is none.
@@ -120,8 +125,12 @@ fn at<F: Function, T: Real>(f: F, x: T) -> T {
     if F::FROM_OUTPUT { f.value(x) } else { x }
 }
 
-fn kind_of<F: Function>(_: F) -> &'static str {
+fn kind_of<F: Function>(_: F) -> i32 {
     F::KIND
+}
+
+fn kind_name_of<F: Function>(_: F) -> &'static str {
+    F::KIND_NAME
 }
 
 const fn from_output<F: Function>(_: F) -> bool {

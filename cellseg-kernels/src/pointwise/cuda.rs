@@ -24,7 +24,7 @@ pub(super) fn value<F: Function>(
     out: &mut CudaBuffer,
 ) -> Result<()> {
     let count = x.len();
-    let defines = [("REAL", Cuda::real(F::NAME, x.dtype())?), ("FUNCTION", F::KIND)];
+    let defines = [("REAL", Cuda::real(F::NAME, x.dtype())?), ("FUNCTION", F::KIND_NAME)];
     let launch = walk(device, &EACH, &defines, "value", count.div_ceil(pack(x.dtype())));
     let arguments = Arguments::new().output(out).input(x).value(count as i64).value(f.setting());
     // SAFETY: both buffers hold `count` numbers of this type.
@@ -41,7 +41,7 @@ pub(super) fn gradient<F: Function>(
     out: &mut CudaBuffer,
 ) -> Result<()> {
     let count = at.len();
-    let defines = [("REAL", Cuda::real(F::NAME, at.dtype())?), ("FUNCTION", F::KIND)];
+    let defines = [("REAL", Cuda::real(F::NAME, at.dtype())?), ("FUNCTION", F::KIND_NAME)];
     let launch = walk(device, &EACH, &defines, "gradient", count.div_ceil(pack(at.dtype())));
     let arguments = Arguments::new().output(out).input(grad).input(at).value(count as i64).value(f.setting());
     // SAFETY: all buffers hold `count` numbers of this type.

@@ -9,7 +9,10 @@ pub(crate) trait Function: Copy + Send + Sync + 'static {
     const NAME: &'static str;
 
     /// The number that device code gives to the function, in `activation.cuh` and `each.cu`.
-    const KIND: &'static str;
+    const KIND: i32;
+
+    /// The same as the value of a define.
+    const KIND_NAME: &'static str;
 
     /// Whether the gradient is computed from the function's value, so that the input need not be kept; else it is
     /// computed from the input.
@@ -44,7 +47,8 @@ macro_rules! function {
 
         impl Function for $f {
             const NAME: &'static str = $name;
-            const KIND: &'static str = $kind;
+            const KIND: i32 = $kind;
+            const KIND_NAME: &'static str = stringify!($kind);
             const FROM_OUTPUT: bool = $from;
 
             $(fn setting(self) -> f32 {
@@ -80,23 +84,23 @@ macro_rules! function {
 
 function! {
     /// `x`.
-    Identity, "identity", KIND = "0", FROM_OUTPUT = true, |x: T| x, |g, _at| g
+    Identity, "identity", KIND = 0, FROM_OUTPUT = true, |x: T| x, |g, _at| g
 }
 function! {
     /// `max(x, 0)`.
-    Relu, "relu", KIND = "1", FROM_OUTPUT = true,
+    Relu, "relu", KIND = 1, FROM_OUTPUT = true,
     |x: T| if x <= T::zero() { T::zero() } else { x },
     |g, y| if y <= T::zero() { T::zero() } else { g }
 }
 function! {
     /// `x` where positive, else `slope * x`.
-    LeakyRelu(slope), "leaky_relu", KIND = "2", FROM_OUTPUT = true,
+    LeakyRelu(slope), "leaky_relu", KIND = 2, FROM_OUTPUT = true,
     |x: T| if x > T::zero() { x } else { x * slope },
     |g, y| if y > T::zero() { g } else { g * slope }
 }
 function! {
     /// `x` where positive, else `alpha * (exp(x) - 1)`.
-    Elu(alpha), "elu", KIND = "3", FROM_OUTPUT = true,
+    Elu(alpha), "elu", KIND = 3, FROM_OUTPUT = true,
     |x: T| {
         // A sum rather than a choice, whose branch would keep the loop from becoming vector code.
         let (above, below) = if x > T::zero() { (x, T::zero()) } else { (T::zero(), x) };
@@ -106,13 +110,13 @@ function! {
 }
 function! {
     /// `x * P(X <= x)` for a normally distributed `X`.
-    Gelu, "gelu", KIND = "4", FROM_OUTPUT = false,
+    Gelu, "gelu", KIND = 4, FROM_OUTPUT = false,
     |x: T| x * normal_probability(x),
     |g, x| g * (normal_probability(x) + x * normal_density(x))
 }
 function! {
     /// `1 / (1 + exp(-x))`, by the exponential of a negative number, which cannot overflow.
-    Sigmoid, "sigmoid", KIND = "5", FROM_OUTPUT = true,
+    Sigmoid, "sigmoid", KIND = 5, FROM_OUTPUT = true,
     |x: T| {
         let e = exp(-x.abs());
         (if x < T::zero() { e } else { T::one() }) / (T::one() + e)
@@ -121,23 +125,23 @@ function! {
 }
 function! {
     /// `exp(x)`.
-    Exp, "exp", KIND = "6", FROM_OUTPUT = true, |x: T| exp(x), |g, y| g * y
+    Exp, "exp", KIND = 6, FROM_OUTPUT = true, |x: T| exp(x), |g, y| g * y
 }
 function! {
     /// The natural logarithm.
-    Ln, "ln", KIND = "7", FROM_OUTPUT = false, |x: T| x.ln(), |g, x| g / x
+    Ln, "ln", KIND = 7, FROM_OUTPUT = false, |x: T| x.ln(), |g, x| g / x
 }
 function! {
     /// The square root.
-    Sqrt, "sqrt", KIND = "8", FROM_OUTPUT = true, |x: T| x.sqrt(), |g, y| g / (y + y)
+    Sqrt, "sqrt", KIND = 8, FROM_OUTPUT = true, |x: T| x.sqrt(), |g, y| g / (y + y)
 }
 function! {
     /// `x * x`.
-    Square, "square", KIND = "9", FROM_OUTPUT = false, |x: T| x * x, |g, x| g * (x + x)
+    Square, "square", KIND = 9, FROM_OUTPUT = false, |x: T| x * x, |g, x| g * (x + x)
 }
 function! {
     /// `|x|`, with gradient zero at zero.
-    Abs, "abs", KIND = "10", FROM_OUTPUT = false,
+    Abs, "abs", KIND = 10, FROM_OUTPUT = false,
     |x: T| x.abs(),
     |g, x| if x > T::zero() { g } else if x < T::zero() { -g } else { g * T::zero() }
 }

@@ -42,7 +42,6 @@ constexpr i32 BIAS_COLUMNS = 32;
 constexpr i32 PITCH = DIM + 8;
 constexpr i32 MMA_DEPTH = sizeof(REAL) == 2 ? 16 : 8;  // of an mma
 constexpr i32 STEPS = DIM / MMA_DEPTH;
-constexpr f32 LOG2_E = 1.4426950408889634f;
 
 /// Rows of a warp as the left operand of `mma`: 16 tokens, DIM numbers.
 typedef u32 Operand[STEPS][4];

@@ -4,7 +4,7 @@
 // A warp has a row, a query's or for the keys' gradients a key's, and takes the tokens of the other side 32 at a time, one
 // a lane: products, exponentials, then sums with a lane a number of the head. The rows of the other side come from the first
 // level's cache, where the four warps of a block, neighbours of one head, meet. Shared memory: 4 (4 dim + 64) f32. All in
-// f32. One FMA for each 4-byte load: bound by loads, about a tenth of the tensor cores' speed.
+// f32. One FMA for each 4-byte load: bound by loads, on paper about a tenth of the tensor cores' speed.
 //
 // plain_forward, plain_query_gradient, plain_key_value_gradient, plain_bias_gradient: as their namesakes in attention.cu.
 //
@@ -18,7 +18,6 @@
 constexpr i32 THREADS = 128;
 constexpr i32 WARPS = THREADS / 32;
 constexpr i32 SIDE = 16;  // of a tile of pairs
-constexpr f32 LOG2_E = 1.4426950408889634f;
 
 /// Where a warp works.
 struct Row {

@@ -15,6 +15,9 @@ struct WindowAttention {
     i32 shares;                 // of the windows, for the gradient of the table
 };
 
+/// Exponents count in powers of two.
+constexpr f32 LOG2_E = 1.4426950408889634f;
+
 /// What the score of two tokens from different regions loses, times log2(e), as in the original of Swin.
 constexpr f32 REGION_PENALTY = 144.26950408889634f;
 

@@ -1,7 +1,6 @@
 //! Axes and divisors as device code takes them: cellseg-core/src/cuda/device_code/links.cuh.
 
 use super::super::geometry::{Axis, Direction};
-use cellseg_core::{Error, Result};
 
 /// Taps of an axis that a kernel's mask of reachable taps has room for.
 pub(super) const MASKED_TAPS: usize = 10;
@@ -72,16 +71,6 @@ pub(super) fn longest_phase(axis: &Axis, direction: Direction) -> usize {
         Direction::ToCoarse => axis.kernel,
         Direction::ToFine => axis.kernel.div_ceil(axis.stride),
     }
-}
-
-/// The number as kernels take it.
-///
-/// # Errors
-/// Where it is 2^31 or more.
-pub(super) fn small(op: &'static str, what: &str, n: usize) -> Result<i32> {
-    i32::try_from(n).map_err(|_| {
-        Error::argument(op, format!("{n} {what}; a GPU takes fewer than 2^31 of them: cut the volumes"))
-    })
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::{
     super::{direct::Problem, geometry::Direction},
-    geometry::small,
-    sums::{Operands, code, setting},
+    sums::Operands,
     swap::swap,
 };
+use crate::sizes::{int, ints};
 use cellseg_core::{
     DType, Result,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, TensorMap, Value},
@@ -131,21 +131,19 @@ impl Tiling {
             &[taps, output_channels, input_channels],
             &[1, self.columns as usize, DEEP],
         )?;
-        let int = |n: usize| small(op, "voxels or channels along an axis", n);
-        let ints = |n: [usize; 3]| -> Result<[i32; 3]> { Ok([int(n[0])?, int(n[1])?, int(n[2])?]) };
         let geometry = Geometry {
-            batch: int(batch)?,
-            outputs: ints(axes.map(|a| a.outputs(direction)))?,
-            input_channels: int(input_channels)?,
-            output_channels: int(output_channels)?,
-            window: ints(window)?,
+            batch: int(op, batch)?,
+            outputs: ints(op, axes.map(|a| a.outputs(direction)))?,
+            input_channels: int(op, input_channels)?,
+            output_channels: int(op, output_channels)?,
+            window: ints(op, window)?,
             padding: self.padding.map(|p| p as i32),
             backwards: i32::from(direction == Direction::ToFine),
-            boxes: ints(self.boxes)?,
-            columns: int(output_channels / self.columns as usize)?,
-            tiles: int(self.tiles)?,
-            activation: code(activation),
-            setting: setting(activation),
+            boxes: ints(op, self.boxes)?,
+            columns: int(op, output_channels / self.columns as usize)?,
+            tiles: int(op, self.tiles)?,
+            activation: activation.kind(),
+            setting: activation.setting(),
         };
         let columns = match self.columns {
             Columns::Narrow => "64",

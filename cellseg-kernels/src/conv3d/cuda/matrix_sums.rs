@@ -1,10 +1,10 @@
 //! Launches of the sums into voxels on the tensor cores.
 
 use super::{
-    geometry::small,
     sums::{Operands, Sums},
     tile::MatrixTile,
 };
+use crate::sizes::{blocks, int};
 use cellseg_core::{
     DType, Result,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
@@ -77,14 +77,13 @@ pub(super) fn sum(
         _ => MatrixTile::SMALL,
     };
     let tiles_n = channels.div_ceil(tile.columns());
-    let blocks = phases * cut.parts * rows.div_ceil(tile.rows()) * tiles_n;
     let real = ("REAL", Cuda::real(op, dtype)?);
     let [warp_m, warp_n, warps_n] = tile.defines();
     let launch = Launch {
         source: &MATRIX,
         defines: &[real, warp_m, warp_n, warps_n],
         kernel: "conv3d_matrix_sums",
-        grid: [small(op, "tiles", blocks)? as u32, 1, 1],
+        grid: [blocks(op, &[phases, cut.parts, rows.div_ceil(tile.rows()), tiles_n])?, 1, 1],
         block: MatrixTile::THREADS as u32,
         shared: tile.shared_for_sums(dtype),
     };
@@ -95,7 +94,7 @@ pub(super) fn sum(
     };
     let arguments = Arguments::new().output(out).optional(parts.as_ref());
     let arguments = arguments.input(x).input(weights).optional(bias).value(MatrixSums {
-        sums: sums.tiled(small(op, "voxels", rows)?, tiles_n),
+        sums: sums.tiled(int(op, rows)?, tiles_n),
         cut: DeviceCut {
             parts: cut.parts as i32,
             steps: cut.steps as i32,
@@ -110,7 +109,7 @@ pub(super) fn sum(
         source: &FINISH,
         defines: &[real],
         kernel: "conv3d_finish_sums",
-        grid: [small(op, "numbers", count.div_ceil(4 * FINISH_BLOCK))? as u32, 1, 1],
+        grid: [blocks(op, &[count.div_ceil(4 * FINISH_BLOCK)])?, 1, 1],
         block: FINISH_BLOCK as u32,
         shared: 0,
     };
@@ -140,7 +139,7 @@ struct Cut {
 impl Cut {
     /// The fastest by this reckoning, which asks for the shapes alone, because the last bits depend on it. Its unit is the
     /// time in which a multiprocessor's tensor cores are done with a step of one small tile. A tile that has them for
-    /// itself waits longer than that for its operands.
+    /// itself waits longer than that for its operands. All of its constants are estimates, not measured.
     fn of(Size { rows, phases, depth }: Size, columns: usize, dtype: DType) -> Self {
         /// Multiprocessors of an H100.
         const MULTIPROCESSORS: usize = 132;

@@ -3,14 +3,17 @@
 use super::{
     super::{direct::Problem, geometry::Direction, precision::Precision},
     Algorithm, Demand,
-    geometry::{LinkAxis, longest_phase, phases, small},
+    geometry::{LinkAxis, longest_phase, phases},
     hopper::Tiling,
     matrix_sums::{self, Size},
     swap::swap,
     tile::PlainTile,
     voxels,
 };
-use crate::pointwise::Activation;
+use crate::{
+    pointwise::Activation,
+    sizes::{blocks, int},
+};
 use cellseg_core::{
     Result,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
@@ -79,19 +82,19 @@ pub(crate) fn sum(
     let (axes, direction, dtype) = (&problem.axes, problem.direction, x.dtype());
     let (input_channels, output_channels) = (problem.input_channels, problem.output_channels);
     let taps = axes.iter().map(|a| a.kernel).product::<usize>();
-    small(op, "products in a sum", taps.saturating_mul(input_channels))?;
+    int(op, taps.saturating_mul(input_channels))?;
     let each = axes.each_ref().map(|a| phases(a, direction));
     let phases: usize = each.iter().map(|(phases, _)| phases).product();
     let rows = problem.batch * each.iter().map(|(_, most)| most).product::<usize>();
     let sums = Sums {
         axes: axes.each_ref().map(|a| LinkAxis::new(a, direction)),
         rows: (),
-        input_channels: small(op, "channels", input_channels)?,
-        output_channels: small(op, "channels", output_channels)?,
+        input_channels: int(op, input_channels)?,
+        output_channels: int(op, output_channels)?,
         tiles_n: 0,
         to_fine: i32::from(direction == Direction::ToFine),
-        activation: code(activation),
-        setting: setting(activation),
+        activation: activation.kind(),
+        setting: activation.setting(),
     };
     let swapped;
     let weights = if transposed {
@@ -123,7 +126,7 @@ pub(crate) fn sum(
                 source: &PLAIN,
                 defines: &defines,
                 kernel: "conv3d_plain_sums",
-                grid: [small(op, "tiles", phases * rows.div_ceil(tile.rows) * tiles_n)? as u32, 1, 1],
+                grid: [blocks(op, &[phases, rows.div_ceil(tile.rows), tiles_n])?, 1, 1],
                 block: PlainTile::THREADS as u32,
                 shared: 0,
             };
@@ -132,26 +135,5 @@ pub(crate) fn sum(
             // checked against the tensors' shapes; `out` has no other name here.
             unsafe { device.launch(launch, arguments.value(sums.tiled(rows as i64, tiles_n))) }
         }
-    }
-}
-
-/// The function as activation.cuh numbers it.
-pub(super) fn code(activation: Activation) -> i32 {
-    match activation {
-        Activation::None => 0,
-        Activation::Relu => 1,
-        Activation::LeakyRelu(_) => 2,
-        Activation::Elu(_) => 3,
-        Activation::Gelu => 4,
-        Activation::Sigmoid => 5,
-    }
-}
-
-/// The function's setting; any number for those that have none.
-pub(super) fn setting(activation: Activation) -> f32 {
-    match activation {
-        Activation::LeakyRelu(slope) => slope,
-        Activation::Elu(alpha) => alpha,
-        _ => 0.0,
     }
 }

@@ -1,6 +1,6 @@
 //! The exchange of the two channels of weights.
 
-use super::geometry::small;
+use crate::sizes::{blocks, few_blocks, int};
 use cellseg_core::{
     Result,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source},
@@ -25,15 +25,12 @@ pub(super) fn swap(
         source: &SWAP,
         defines: &[("REAL", Cuda::real(op, weights.dtype())?)],
         kernel: "swap_channels",
-        grid: [small(op, "tiles", taps * columns.div_ceil(TILE))? as u32, rows.div_ceil(TILE) as u32, 1],
+        grid: [blocks(op, &[taps, columns.div_ceil(TILE)])?, few_blocks(op, rows.div_ceil(TILE))?, 1],
         block: 256,
         shared: 0,
     };
-    let arguments = Arguments::new()
-        .output(&mut out)
-        .input(weights)
-        .value(small(op, "channels", rows)?)
-        .value(small(op, "channels", columns)?);
+    let arguments =
+        Arguments::new().output(&mut out).input(weights).value(int(op, rows)?).value(int(op, columns)?);
     // SAFETY: both buffers hold this many taps, rows and columns.
     unsafe { device.launch(launch, arguments)? };
     Ok(out)

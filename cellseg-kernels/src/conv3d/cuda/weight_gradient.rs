@@ -3,12 +3,15 @@
 use super::{
     super::{geometry::Direction, precision::Precision, weight_gradient::Problem},
     Algorithm, Demand,
-    geometry::{LinkAxis, small},
+    geometry::LinkAxis,
     sums::PLAIN,
     tile::{BLOCKS, MatrixTile, PlainTile},
     voxels,
 };
-use crate::reduce::cuda::sum_middle;
+use crate::{
+    reduce::cuda::sum_middle,
+    sizes::{blocks, int},
+};
 use cellseg_core::{
     DType, Result,
     cuda::{Arguments, Cuda, CudaBuffer, Launch, Source, Value},
@@ -67,7 +70,7 @@ pub(crate) fn weight_gradient(
     let [coarse, _] = both;
     let taps = axes.iter().map(|a| a.kernel).product::<usize>();
     let rows = taps.saturating_mul(fine_channels);
-    small(op, "weights of an output channel", rows)?;
+    int(op, rows)?;
     let demand = Demand { dtype, precision, axes, channels: [fine_channels, coarse_channels], voxels: both };
     let algorithm = demand.algorithm(&device);
     let matrix = MatrixTile::of_many(rows, coarse_channels);
@@ -83,13 +86,13 @@ pub(crate) fn weight_gradient(
         axes: axes.each_ref().map(|a| LinkAxis::new(a, direction)),
         voxels: coarse as i64,
         part: part as i64,
-        fine_channels: small(op, "channels", fine_channels)?,
-        coarse_channels: small(op, "channels", coarse_channels)?,
-        tiles_m: small(op, "tiles", tiles_m)?,
-        tiles_n: small(op, "tiles", tiles_n)?,
+        fine_channels: int(op, fine_channels)?,
+        coarse_channels: int(op, coarse_channels)?,
+        tiles_m: int(op, tiles_m)?,
+        tiles_n: int(op, tiles_n)?,
         transposed: i32::from(order == Order::CoarseFine),
     };
-    let grid = [small(op, "tiles", parts * tiles_m * tiles_n)? as u32, 1, 1];
+    let grid = [blocks(op, &[parts, tiles_m, tiles_n])?, 1, 1];
     let mut defines = vec![("REAL", Cuda::real(op, dtype)?)];
     let arguments = Arguments::new().output(&mut sums).input(x).input(g);
     let (launch, arguments) = match algorithm {

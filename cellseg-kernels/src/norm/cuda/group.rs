@@ -24,7 +24,8 @@ const COMBINE: Source = cuda_source!("norm/combine.cu");
 const FORWARD: &str = "group_norm";
 const BACKWARD: &str = "group_norm gradient";
 
-/// Chunks of all samples together that are aimed at: several for each place for a block that a large device has.
+/// Chunks of all samples together that are aimed at: several for each place for a block that a large device has. An
+/// estimate, not measured.
 const CHUNKS: usize = 1024;
 
 /// The least and the most numbers of a chunk: some for each thread of a block, and so many that what is found for a chunk
@@ -171,7 +172,7 @@ pub(crate) fn forward(
     let (samples, dtype) = (shape.dims()[0], out.dtype());
     let (geometry, stage) = (Geometry::new(shape, norm.groups, dtype), Stage::new(norm));
     let real = Cuda::real(FORWARD, dtype)?;
-    let defines = [("REAL", real), ("ACTIVATION", norm.activation.kind())];
+    let defines = [("REAL", real), ("ACTIVATION", norm.activation.kind_name())];
     let [x, gamma, beta] = [inputs[0], inputs[1], inputs[2]];
     let keeps_masks = stage.drops != 0 && (stage.first != 0 || recording);
     let packs = shape.count() / geometry.width as usize;
@@ -233,7 +234,7 @@ pub(crate) fn backward(
     let mut of_stage =
         gradient.keep_stage.then(|| CudaBuffer::new(device, dtype, shape.count())).transpose()?;
     let mut parts = of_chunk(geometry.chunks(samples) * 2 * channels)?;
-    let defines = [("REAL", real), ("ACTIVATION", norm.activation.kind())];
+    let defines = [("REAL", real), ("ACTIVATION", norm.activation.kind_name())];
     let arguments = maybe(Arguments::new().output(&mut parts), of_stage.as_mut());
     let arguments = arguments.input(grad).input(x).input(gamma).input(beta).optional(residual);
     let arguments = arguments.input(statistics).optional(masks).value(geometry).value(stage);
@@ -265,7 +266,7 @@ pub(crate) fn backward(
         None => (grad, norm.activation, stage),
     };
     let residual = residual.filter(|_| of_stage.is_none());
-    let defines = [("REAL", real), ("ACTIVATION", activation.kind())];
+    let defines = [("REAL", real), ("ACTIVATION", activation.kind_name())];
     let arguments = Arguments::new().output(out).input(grad).input(x).input(gamma).input(beta);
     let arguments = arguments.optional(residual).input(statistics).input(&factors).optional(masks);
     // SAFETY: as for the first pass; a number is read before it is written.
