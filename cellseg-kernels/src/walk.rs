@@ -9,7 +9,7 @@ use cellseg_core::{
 pub(crate) const BLOCK: usize = 256;
 
 /// Blocks for each multiprocessor at most: so many times what it holds at once that the last of them, when some places
-/// are empty, take a small part of the time.
+/// are empty, take a small part of the time. An estimate, not measured.
 const BLOCKS: usize = 64;
 
 /// Numbers of a pack.

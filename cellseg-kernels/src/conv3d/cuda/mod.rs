@@ -10,8 +10,9 @@
 //! | `swap` | the exchange of the two channels of weights |
 //! | `weight_gradient` | sums into taps, in parts of the voxels that are added up in their order |
 //!
-//! Every sum is added up in one order whatever the tile, and parts depend on the shapes alone: results are the same bits
-//! each time, and on each device that has the same instructions.
+//! Each kernel adds up a sum in one order whatever the tile, and parts depend on the shapes alone: results are the same bits
+//! each time on one device. Which kernel computes a sum depends on the device, on its instructions and on how many
+//! multiprocessors there are to keep busy, so the last bits on another one may differ.
 
 mod geometry;
 mod hopper;

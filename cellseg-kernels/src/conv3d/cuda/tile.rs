@@ -22,7 +22,8 @@ const fn tile(warp_m: usize, warp_n: usize, warps_n: usize) -> MatrixTile {
     MatrixTile { warp_m, warp_n, warps_n }
 }
 
-/// Widest first, with what a column costs relative to the first: the narrower a tile, the more often its rows are read.
+/// Widest first, with what a column costs relative to the first, an estimate, not measured: the narrower a tile, the more
+/// often its rows are read.
 const WIDE: [(MatrixTile, f64); 3] = [(tile(64, 64, 1), 1.0), (tile(64, 48, 1), 1.1), (tile(64, 32, 1), 1.3)];
 
 impl MatrixTile {
@@ -40,8 +41,8 @@ impl MatrixTile {
         self.warps_n * self.warp_n
     }
 
-    /// The fastest tile for a result of so many rows and columns on a GPU with so many multiprocessors. The sums do not
-    /// depend on the tile.
+    /// The tile that should be the fastest for a result of so many rows and columns on a GPU with so many
+    /// multiprocessors. The sums do not depend on the tile.
     pub(super) fn of(rows: usize, columns: usize, multiprocessors: usize) -> Self {
         let wide = Self::of_many(rows, columns);
         let blocks = rows.div_ceil(wide.rows()) * columns.div_ceil(wide.columns());
@@ -121,7 +122,7 @@ impl PlainTile {
     /// For few rows, of a weight gradient.
     const FLAT: Self = plain([32, 64], ["32", "64"], ["2", "4"]);
 
-    /// The fastest tile for a weight gradient of so many rows and columns.
+    /// The tile that should be the fastest for a weight gradient of so many rows and columns.
     pub(super) fn of(rows: usize, columns: usize) -> Self {
         match (rows, columns) {
             (_, ..=8) => Self::NARROW,

@@ -11,8 +11,8 @@
 //               again: 15 FMA a number against a volume written, kept until the backward pass, and read.
 //
 // Dynamic shared memory at radius 2, two classes, one channel: 10.8 kB (associations, with 2 kB of slopes) and 17.3 kB.
-// About 25 FLOPs a byte of device memory: the two passes are bound by latency and launches at 64^3 (4 us each where
-// bytes alone take 1 us), by the exponentials and shared memory above.
+// About 25 FLOPs a byte of device memory: the two passes are bound by latency and launches at 64^3 (on paper 4 us
+// each where bytes alone take 1 us), by the exponentials and shared memory above.
 // Sums: at most 16 terms in f32 by one thread, then in f64 in a fixed order; no atomics.
 //
 // instances: REAL=f32,f16,bf16

@@ -7,7 +7,7 @@
 //            instructions for its exponent, one exponential, 1 + CLASSES FMA.
 //            Ordered pairs: a weight is computed for either voxel. Handing it to the other through shared memory costs
 //            a store, a load and a barrier, more than the exponential (16 a cycle and multiprocessor) that it saves.
-//            Bound by exponentials: 125 a voxel, 8.8 us for 64^3 on an H100 or H200 at 1.755 GHz.
+//            Bound by exponentials: 125 a voxel, on paper 8.8 us for 64^3 on an H100 or H200 at 1.755 GHz.
 // combine    grad (a_k within + b_k degree), voxel by voxel. Bound by bytes: (2 k + 1) f32 a voxel.
 //
 // RADIUS=0, CHANNELS=0: of any size, looped over. Exponents are in powers of two: the image is multiplied by
