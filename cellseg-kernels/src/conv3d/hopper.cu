@@ -11,7 +11,8 @@
 // tiles one after the other, so that the next tile's fetches run beside the last one's stores.
 // Registers: at its start the kernel must have exactly 168 a thread, of which the fetching group hands on what it does not
 // need: 384 x 168 = 256 x 240 + 128 x 24. With fewer the computing groups would wait for ever for registers that nobody
-// gives up, with more the block would not use what it has; so the budget is a number to be met, not a limit.
+// gives up, with more (they come by eights) a block would not fit a multiprocessor's 65,536. So the budget is a number to
+// be met, not a limit.
 // Shared memory: 2 x 76,800 bytes of voxels, SLOTS x TILE_COLUMNS x 128 of weights (65,536 for both widths), barriers; one block a
 // multiprocessor.
 // Intensity, TILE_COLUMNS 128, 3x3x3, per tile and 64 inputs: 113 MFLOP for 77 kB of voxels and 442 kB of weights (which all
