@@ -1,11 +1,11 @@
 // 3D convolution of stride 1 with windows up to 3x3x3 on Hopper, channels last, as a product of matrices on wgmma: rows are
-// 256 output voxels (4x8x8), columns TILE_COLUMNS output channels, and the sum runs over taps and input channels, 64 at a time.
-// The data gradient is the same sum with the taps of the weights backwards.
+// 256 output voxels (4x8x8), columns TILE_COLUMNS output channels, and the sum runs over taps and input channels, 64 at a
+// time. The data gradient is the same sum with the taps of the weights backwards.
 //
 // Per 64 input channels the copy engine brings the voxels and their border, up to 6x10x10 rows of 128 bytes, once; all taps
 // read them from there: each lane of `ldmatrix` names its own row, so a tap is only an offset, and padding is what the
-// copy engine writes where the tensor ends. Of each tap the TILE_COLUMNS x 64 weights (row n: the inputs of output n) come through
-// a ring of SLOTS tiles, and wgmma reads them from shared memory.
+// copy engine writes where the tensor ends. Of each tap the TILE_COLUMNS x 64 weights (row n: the inputs of output n) come
+// through a ring of SLOTS tiles, and wgmma reads them from shared memory.
 //
 // Threads: two groups of four warps compute, 128 rows each, sums in registers; one thread of a third fetches. Blocks take
 // tiles one after the other, so that the next tile's fetches run beside the last one's stores.
@@ -13,21 +13,20 @@
 // need: 384 x 168 = 256 x 240 + 128 x 24. With fewer the computing groups would wait for ever for registers that nobody
 // gives up, with more (they come by eights) a block would not fit a multiprocessor's 65,536. So the budget is a number to
 // be met, not a limit.
-// Shared memory: 2 x 76,800 bytes of voxels, SLOTS x TILE_COLUMNS x 128 of weights (65,536 for both widths), barriers; one block a
-// multiprocessor.
+// Shared memory: 2 x 76,800 bytes of voxels, SLOTS x TILE_COLUMNS x 128 of weights (65,536 for both widths), barriers; one
+// block a multiprocessor.
 // Intensity, TILE_COLUMNS 128, 3x3x3, per tile and 64 inputs: 113 MFLOP for 77 kB of voxels and 442 kB of weights (which all
 // blocks read and the L2 cache holds): 218 FLOP a byte from L2, where a tile of 128x128 fetched per tap has 64.
 // instances: REAL=f16,bf16 TILE_COLUMNS=64,128
 // targets: sm_90a
-// The three groups share 3 x 168 registers a lane anew, 240 + 240 + 24: launched with fewer, the block would wait for ever.
 // budget: conv3d_hopper_sums registers==168 shared=0
 
 constexpr i32 BOX_D = 4, BOX_H = 8, BOX_W = 8;  // output voxels of a tile: 256 rows
-constexpr i32 DEEP = 64;                       // input channels at a time
-constexpr i32 VOXELS = 6 * 10 * 10 * 128;      // bytes of a box with its border, for windows of 3
-constexpr i32 TILE = TILE_COLUMNS * 128;              // bytes of the weights of a tap
+constexpr i32 DEEP = 64;                        // input channels at a time
+constexpr i32 VOXELS = 6 * 10 * 10 * 128;       // bytes of a box with its border, for windows of 3
+constexpr i32 TILE = TILE_COLUMNS * 128;        // bytes of the weights of a tap
 constexpr i32 SLOTS = TILE_COLUMNS == 64 ? 8 : 4;
-constexpr i32 WARPS = 8;                       // that compute
+constexpr i32 WARPS = 8;                        // that compute
 
 struct Geometry {
     i32 n, d, h, w;         // of the output
