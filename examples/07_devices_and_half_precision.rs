@@ -1,7 +1,7 @@
 //! Tutorial 7: where does a network compute, and in numbers of which type?
 //!
 //! A network computes where its weights lie. Weights are single precision; the activations between layers may be halves,
-//! which a GPU multiplies several times faster. This runs on any machine: without a GPU the device is the CPU.
+//! which are meant to be faster on a GPU. This runs on any machine: without a GPU the device is the CPU.
 //!
 //!     cargo run --release --example 07_devices_and_half_precision
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The type of the numbers between a network's layers: of activations, and of the weights as layers use them.
 ///
 /// Weights themselves, the optimiser's moments, statistics, softmax and losses are `f32` whatever this is (Micikevicius et
-/// al., "Mixed precision training", ICLR 2018). A type of 16 bits halves the memory of activations, and on a GPU the time.
-/// A CPU stores such numbers and computes in `f32` all the same: slower there, and only good to see what a GPU will give.
+/// al., "Mixed precision training", ICLR 2018). A type of 16 bits halves the memory of activations, and is meant to be
+/// faster on a GPU. A CPU stores such numbers and computes in `f32` all the same: slower there, and only good to see what a
+/// GPU will give.
 ///
 /// This is not how sums are put together: see [`cellseg_kernels::conv3d::Precision`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

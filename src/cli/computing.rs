@@ -13,8 +13,8 @@ pub(crate) struct Computing {
     /// says, else auto]
     #[arg(long, value_name = "auto|cpu|cuda|cuda:N")]
     device: Option<DeviceChoice>,
-    /// Type of the numbers between layers: halves take half of the memory, and less time on a GPU. Weights are f32 in any
-    /// case
+    /// Type of the numbers between layers: halves take half of the memory, and are meant to be faster on a GPU. Weights
+    /// are f32 in any case
     #[arg(long, value_enum, alias = "precision")]
     compute: Option<Type>,
 }
