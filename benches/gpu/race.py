@@ -6,7 +6,8 @@ A round of one side follows a round of the other; both are timed by events on th
 `channels_last_3d`, its convolutions may use TF32 where numbers are `f32`, as this library's do, and cuDNN searches for its
 fastest algorithm; the second ratio is against `torch.compile`, where that works. Before the cases the card's rates of a copy
 and of a matrix product are measured: the floor of a case is its arithmetic at the one, or its bytes at the other, whichever
-is longer. CELLSEG3D may name a clone of https://github.com/AdaptiveMotorControlLab/CellSeg3D, whose loss is then raced.
+is longer; of what is no product of matrices, its bytes. `--check` compares both sides with PyTorch in double precision, and
+fails where this library's error is more than twice PyTorch's and than what rounding to the type may cost. CELLSEG3D may name a clone of https://github.com/AdaptiveMotorControlLab/CellSeg3D, whose loss is then raced.
 
 Without a CUDA build of PyTorch its side runs on the CPU, and the numbers mean nothing: for trying this script out.
 """
@@ -30,8 +31,10 @@ import peers
 from race import Ours, relative_l2
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
-# Computed in f32 whatever the others are: raced once.
+# Computed in f32 whatever the others are: raced once. Neither goes through the matrix units.
 SINGLE = ("adam", "soft_ncuts")
+# Relative l2 errors that are right beside any peer's: four units of rounding of a type, of tf32 for f32.
+ROUNDING = {"bf16": 2**-6, "f16": 2**-9, "f32": 2**-9}
 GPU = torch.cuda.is_available()
 
 
@@ -42,7 +45,7 @@ def arguments():
     parser.add_argument("--device", default="cuda:0", help="of this library")
     parser.add_argument("--dtypes", default="bf16,f16,f32")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--check", action="store_true", help="compare results in double precision")
+    parser.add_argument("--check", action="store_true", help="compare results with double precision; wrong ones fail")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--json", help="a file to write the numbers to")
     return parser.parse_args()
@@ -144,6 +147,11 @@ def errors(ours, index, what, dtype):
     return relative_l2(mine, exact), relative_l2(theirs, exact)
 
 
+def is_wrong(mine, theirs, dtype):
+    """Whether our error is too large; one that is no number is."""
+    return not mine <= max(ROUNDING[dtype], 2 * theirs)
+
+
 def row(case, dtype, times, floor, limit, peaks, found):
     cell = lambda name: f"{times[name] * 1e3:.3g}" if name in times else "-"
     ratio = lambda name: f"{times[name] / times['ours']:.2f}x" if name in times else "-"
@@ -171,7 +179,7 @@ def main():
     print("| case | type | ours, ms | PyTorch, ms | compiled, ms | ratio | to compiled | arithmetic | traffic "
           "| floor, ms, and share reached | peak MiB | errors |")
     print("|" + "---|" * 12)
-    notes = []
+    notes, wrong, to_check = [], [], 0
     for position, dtype in enumerate(options.dtypes.split(",")):
         ours = Ours(options.binary, os.cpu_count(), "--device", options.device, "--dtype", dtype)
         if position == 0:
@@ -192,10 +200,13 @@ def main():
             for _ in range(3):
                 ours.ask(f"run {index}")
             times = race(ours, index, {"eager": eager, "compiled": compiled}, options.rounds)
-            checked = options.check and eager and peers.checks(what)
-            found = errors(ours, index, what, DTYPES[dtype]) if checked else ()
+            checks = options.check and peers.checks(what)
+            to_check += checks
+            found = errors(ours, index, what, DTYPES[dtype]) if checks and eager else ()
+            if found and is_wrong(*found, dtype):
+                wrong.append(f"{case['name']}, {dtype}: our error is {found[0]:.1e}, PyTorch's {found[1]:.1e}")
             peaks[0] = ours.ask("stop")["peak"]
-            arithmetic = case.get("flops", 0) / card["f32" if what["operation"] in SINGLE else dtype]
+            arithmetic = 0 if what["operation"] in SINGLE else case.get("flops", 0) / card[dtype]
             traffic = bytes_of(case, DTYPES[dtype].itemsize) / card["copy"]
             floor, limit = max((arithmetic, "arithmetic"), (traffic, "memory"))
             print(row(case, dtype, times, floor, limit, peaks, found), flush=True)
@@ -209,6 +220,11 @@ def main():
     if options.json:
         with open(options.json, "w") as file:
             json.dump(results, file, indent=1)
+    if to_check and not any(case["errors"] for case in results["cases"]):
+        wrong.append("PyTorch ran none of the cases that were to be checked")
+    if wrong:
+        print("\n".join(["FAILED:", *wrong]))
+        sys.exit(1)
 
 
 if __name__ == "__main__":
