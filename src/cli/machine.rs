@@ -12,8 +12,8 @@ use std::io::Write;
 #[derive(Serialize)]
 pub(crate) struct Machine {
     version: &'static str,
-    /// What networks run on unless `--device` says otherwise.
-    device: String,
+    /// What networks run on unless `--device` says otherwise; nothing where `choice` cannot be used.
+    device: Option<String>,
     /// Who says so: `auto`, or what `CELLSEG_DEVICE` is.
     choice: String,
     /// Threads of the CPU.
@@ -21,7 +21,7 @@ pub(crate) struct Machine {
     /// The CPU's vector instructions.
     instructions: &'static str,
     gpus: Vec<Gpu>,
-    /// Why there is no GPU, or none that can be used.
+    /// Why there is no GPU, or none that can be used, or not the chosen one.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<String>,
 }
@@ -57,9 +57,17 @@ impl Machine {
             }
             Err(why) => missing = Some(why.to_string()),
         }
+        // A device that cannot be used is what a user asks this command about.
+        let device = match choice.open() {
+            Ok(device) => Some(format!("{device:?}")),
+            Err(why) => {
+                missing = Some(why.to_string());
+                None
+            }
+        };
         Ok(Machine {
             version: env!("CARGO_PKG_VERSION"),
-            device: format!("{:?}", choice.open()?),
+            device,
             choice: choice.to_string(),
             threads: rayon::current_num_threads(),
             instructions: Isa::best().name(),
@@ -71,7 +79,10 @@ impl Machine {
     /// For people.
     pub(crate) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "cellseg {}", self.version)?;
-        writeln!(out, "networks run on {} ({})", self.device, self.choice)?;
+        match &self.device {
+            Some(device) => writeln!(out, "networks run on {device} ({})", self.choice)?,
+            None => writeln!(out, "networks cannot run on {}, which CELLSEG_DEVICE asks for", self.choice)?,
+        }
         writeln!(out, "CPU: {} threads, {} instructions", self.threads, self.instructions)?;
         for Gpu { device, name, capability } in &self.gpus {
             writeln!(out, "{device}: {name}, compute capability {capability}")?;

@@ -341,14 +341,18 @@ fn devices_are_chosen_by_name_and_a_wrong_or_missing_one_is_told() {
     assert!(told.contains("CUDA") && !told.contains("panicked"), "{told}");
     assert!(!bench.path("w.safetensors").exists() && !bench.path("w.run.toml").exists());
 
-    let machine = json(&text(
-        &bench
-            .command("info --json")
-            .env("CELLSEG_DEVICE", "cpu")
-            .output()
-            .expect("the program starts")
-            .stdout,
-    ));
+    let info = |command: &str, device: &str| {
+        let output =
+            bench.command(command).env("CELLSEG_DEVICE", device).output().expect("the program starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    // This command tells what is missing, and does not fail of it.
+    let machine = json(&info("info --json", "cuda:4096"));
+    assert!(machine["device"].is_null() && machine["choice"] == "cuda:4096", "{machine}");
+    assert!(machine["missing"].as_str().is_some_and(|why| why.contains("CUDA")), "{machine}");
+    assert!(info("info", "cuda:4096").contains("networks cannot run on cuda:4096"));
+    let machine = json(&info("info --json", "cpu"));
     assert_eq!((&machine["device"], &machine["choice"]), (&"the CPU".into(), &"cpu".into()));
     let gpus = machine["gpus"].as_array().expect("a list").len();
     assert!(gpus > 0 || machine["missing"].as_str().is_some_and(|why| why.contains("CUDA")), "{machine}");
