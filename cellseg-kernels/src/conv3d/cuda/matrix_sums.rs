@@ -187,8 +187,10 @@ mod tests {
             let strides = if backwards { case.settings.stride } else { [1; 3] };
             let phases: usize = strides.iter().product();
             let rows = (0..3).map(|i| voxels[i + 1].div_ceil(strides[i])).product::<usize>();
+            // Of the longest phase.
+            let taps = (0..3).map(|i| case.kernel[i].div_ceil(strides[i])).product::<usize>();
+            let depth = taps * if backwards { case.output_channels } else { case.input_channels };
             for dtype in [DType::F32, DType::BF16] {
-                let depth = case.w().iter().product::<usize>() / channels / phases;
                 assert_eq!(Cut::of(Size { rows, phases, depth }, channels, dtype).parts, 1, "{reached}");
             }
             let tile = MatrixTile::of(phases * rows, channels, 132);
