@@ -58,6 +58,17 @@ pub enum Error {
         /// The number of objects (or of runs of voxels that may become objects).
         count: u64,
     },
+    /// An id of 64 bits that does not fit into 32.
+    #[error(
+        "the voxel at (z, y, x) = {position:?} has the id {id}, but ids of 32 bits end at 4294967295; \
+         renumber them with relabel_sequential_u64, which also tells the old ids"
+    )]
+    IdTooLarge {
+        /// The first such voxel (z, y, x) in raster order.
+        position: [usize; 3],
+        /// Its id.
+        id: u64,
+    },
     /// More voxels than this algorithm can index.
     #[error(
         "a volume of shape {shape:?} (z, y, x) has {limit} voxels or more, which this step cannot index; \

@@ -14,6 +14,7 @@
 //! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`WatershedHierarchy`], [`split_touching`], [`voronoi_otsu`], [`voronoi_otsu_as_clesperanto`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`], [`remove_artifacts`] |
 //! | out of core | [`components_in_blocks`], [`instances_in_blocks`], [`regions_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
 //! | distances | [`distance_transform`], [`distance_transform_of_ids`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
+//! | ids | [`relabel_sequential`]; of 64 bits [`ids_from_u64`], [`ids_to_u64`], [`relabel_sequential_u64`] |
 //! | spacing | [`resample`], [`resample_labels`] |
 //! | measurements | [`regions`], [`surface_areas`], [`solidities`], [`intensity_quantiles`], [`contacts`], [`nearest_neighbours`], [`local_densities`], [`count_in_atlas`]; [`region_table`], [`full_region_table`], [`cellseg3d_table`] |
 //! | scores | [`Overlaps`], [`Matching`], [`match_slices`], [`match_centroids`], [`SurfaceDistances`], [`bootstrap_interval`], [`dice`], [`foreground_iou`] |
@@ -56,6 +57,7 @@ mod gaussian;
 mod grid;
 mod instances;
 mod labels;
+mod labels64;
 mod lanes;
 mod median;
 mod memory;
@@ -88,6 +90,7 @@ pub use instances::{
     voronoi_otsu_as_clesperanto,
 };
 pub use labels::{Labels, Relabelled, relabel_sequential};
+pub use labels64::{RelabelledU64, ids_from_u64, ids_to_u64, relabel_sequential_u64};
 pub use median::median;
 pub use morphology::{
     Element, Level, black_top_hat, close, dilate, erode, fill_holes, grey_close, grey_dilate, grey_erode,
