@@ -100,10 +100,10 @@ impl Segmentation {
         measure(&self.labels, Some(image))
     }
 
-    /// Writes what [`Segmentation::measure`] finds as CSV, a row for each cell.
+    /// Writes what [`Segmentation::measure`] finds, a row for each cell, in the format that [`write_table`] chooses.
     ///
     /// # Errors
-    /// Those of [`Segmentation::measure`]; a file that cannot be written, or exists and is not to be replaced.
+    /// Those of [`Segmentation::measure`] and [`write_table`].
     pub fn write_table(
         &self,
         path: impl AsRef<Path>,

@@ -1,7 +1,7 @@
 //! Measurements of cells, and the tables that they are written as.
 
 use crate::{Result, segmenter::post_spacing};
-use cellseg_io::{self as io, Overwrite, Volume, write_csv};
+use cellseg_io::{self as io, Overwrite, Volume};
 use cellseg_post::{
     Cell, Region, Table, atlas_table, cellseg3d_table, count_in_atlas, full_region_table, regions,
 };
@@ -44,13 +44,13 @@ pub fn measure_like_cellseg3d(labels: &Volume<u32>) -> Result<Table> {
     Ok(cellseg3d_table(labels.data.view())?)
 }
 
-/// Writes a table as CSV.
+/// Writes a table as Parquet where the file's name ends in `.parquet`, else as CSV.
 ///
 /// # Errors
-/// A file that cannot be written, or exists and is not to be replaced.
+/// Parquet, where the feature `parquet` is off; a file that cannot be written, or exists and is not to be replaced.
 pub fn write_table(path: impl AsRef<Path>, table: &Table, overwrite: Overwrite) -> Result<()> {
     let rows = table.rows.iter().map(|row| row.iter().map(io_cell));
-    Ok(write_csv(path, &table.header, rows, overwrite)?)
+    Ok(io::write_table(path, &table.header, rows, overwrite)?)
 }
 
 /// The two crates know nothing of each other.

@@ -5,6 +5,9 @@
 //! [`Error`] that says what was found and what to do. A file is written whole or not at all, too, and none is
 //! replaced unasked ([`Overwrite`]).
 //!
+//! The feature `parquet` adds tables in that format ([`write_table`]); it is off by default as it takes longer to
+//! build than the rest of this crate.
+//!
 //! ```
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let path = folder.path().join("nuclei.tif");
@@ -30,11 +33,13 @@ mod tiff;
 mod volume;
 mod weights;
 
+#[cfg(feature = "parquet")]
+pub use self::table::write_parquet;
 pub use self::{
     atomic::{AtomicFile, Overwrite, atomic_write},
     error::{Error, Result},
     npy::write_npy,
-    table::{Cell, write_csv},
+    table::{Cell, TableFormat, write_csv, write_table},
     tiff::{Compression, TiffOptions, write_tiff},
     volume::{
         AnyVolume, DType, FileFormat, Spacing, Volume, VolumeInfo, Voxel, inspect, read_any, read_labels,

@@ -1,6 +1,14 @@
-//! Tables as CSV.
+//! Tables as CSV, and as Parquet where the feature of that name is on.
+
+mod format;
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use std::{borrow::Cow, path::Path};
+
+pub use self::format::{TableFormat, write_table};
+#[cfg(feature = "parquet")]
+pub use self::parquet::write_parquet;
 
 use crate::{AtomicFile, Error, Overwrite, Result};
 
@@ -100,18 +108,21 @@ pub fn write_csv<'a, N: AsRef<str>, R: IntoIterator<Item = Cell<'a>>>(
     for (index, row) in rows.into_iter().enumerate() {
         let row: Vec<Cell<'a>> = row.into_iter().collect();
         if row.len() != header.len() {
-            return Err(Error::Argument(format!(
-                "row {index} of the table for {} has {} cells, but there are {} columns",
-                path.display(),
-                row.len(),
-                header.len()
-            )));
+            return Err(uneven(path, index, row.len(), header.len()));
         }
         writer.write_record(row.iter().map(|cell| cell.to_field().into_owned())).map_err(write_error)?;
     }
     writer.flush().map_err(|e| Error::write(path, e))?;
     drop(writer);
     file.commit()
+}
+
+/// Names a row that is longer or shorter than the header.
+fn uneven(path: &Path, row: usize, cells: usize, columns: usize) -> Error {
+    Error::Argument(format!(
+        "row {row} of the table for {} has {cells} cells, but there are {columns} columns",
+        path.display()
+    ))
 }
 
 #[cfg(test)]

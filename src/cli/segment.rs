@@ -8,7 +8,7 @@ use super::{
 };
 use cellseg::{
     Config, Error, Segmentation, Segmenter,
-    io::{Overwrite, write_labels, write_volume},
+    io::{Overwrite, TableFormat, write_labels, write_volume},
     models::{
         self,
         infer::{Compat, Progress},
@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// Where the map of the foreground goes (.tif or .npy)
     #[arg(long, value_name = "FILE")]
     probabilities: Option<PathBuf>,
-    /// Where the table of cells goes (.csv)
+    /// Where the table of cells goes (.csv, or .parquet where the program was built with it)
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
     /// Where a picture of the volume with the cells' outlines goes (.png)
@@ -109,6 +109,9 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let settings_path =
         if many { args.output.join("run.toml") } else { files::replace_extension(&args.output, ".run.toml") };
     args.common.refuse_existing(outputs.iter().flat_map(Outputs::all).chain([&*settings_path]))?;
+    for table in outputs.iter().filter_map(|outputs| outputs.stats.as_ref()) {
+        TableFormat::of(table)?;
+    }
 
     let mut config = args.settings.read()?;
     let segmenter = args.segmenter(&mut config)?;

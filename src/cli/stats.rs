@@ -6,7 +6,7 @@ use super::{
 };
 use cellseg::{
     count_by_region,
-    io::{read_labels, read_volume},
+    io::{TableFormat, read_labels, read_volume},
     measure, measure_all, measure_like_cellseg3d,
     post::region_table,
     write_table,
@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// The image that intensities are measured in
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// Where the table goes (CSV)
+    /// Where the table goes (.csv, or .parquet where the program was built with it)
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The columns of CellSeg3D, in voxels
@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Labels of the regions of an atlas, on the same grid
     #[arg(long, value_name = "FILE", requires = "atlas_output")]
     atlas: Option<PathBuf>,
-    /// Where the number of cells in each of these regions goes (CSV)
+    /// Where the number of cells in each of these regions goes (.csv, or .parquet where the program was built with it)
     #[arg(long, value_name = "FILE", requires = "atlas")]
     atlas_output: Option<PathBuf>,
     #[command(flatten)]
@@ -50,9 +50,11 @@ struct Report {
 }
 
 pub(super) fn run(args: Args) -> Result<Outcome> {
-    args.common.refuse_existing(
-        [Some(&args.output), args.atlas_output.as_ref()].into_iter().flatten().map(PathBuf::as_path),
-    )?;
+    let tables = || [Some(&args.output), args.atlas_output.as_ref()].into_iter().flatten();
+    args.common.refuse_existing(tables().map(PathBuf::as_path))?;
+    for table in tables() {
+        TableFormat::of(table)?;
+    }
     let config = args.settings.read()?;
     let labels = with_spacing(read_labels(&args.labels)?, &config)?;
     let image = args.image.as_ref().map(read_volume).transpose()?;
