@@ -1,5 +1,6 @@
 //! The driver library, asked for before it is used: `cudarc` panics where it, or one of its functions, is missing.
 
+use super::symbols::{has, missing};
 use crate::{Error, Result};
 use cudarc::driver::{
     DriverError,
@@ -87,16 +88,11 @@ pub(super) fn start() -> Result<()> {
         ));
     }
     // SAFETY: the library can be opened, as was just seen.
-    let library = unsafe { sys::culib() };
-    for name in FUNCTIONS {
-        // SAFETY: the symbol is looked up and not called.
-        if unsafe { library.get::<unsafe extern "C" fn()>(name) }.is_err() {
-            return Err(Error::Device(format!(
-                "the CUDA driver library has no {}: it is too old, or a stand-in; install an NVIDIA driver of version \
-                 525 (CUDA 12.0) or newer, or use the CPU",
-                String::from_utf8_lossy(&name[..name.len() - 1])
-            )));
-        }
+    if let Some(name) = missing(unsafe { sys::culib() }, &FUNCTIONS) {
+        return Err(Error::Device(format!(
+            "the CUDA driver library has no {name}: it is too old, or a stand-in; install an NVIDIA driver of version 525 \
+             (CUDA 12.0) or newer, or use the CPU"
+        )));
     }
     cudarc::driver::result::init().map_err(|e| failed("starting CUDA", e))?;
     let (major, minor) = version()?;
@@ -114,10 +110,8 @@ const OLDEST: i32 = 12;
 
 /// The CUDA version of the driver.
 pub(super) fn version() -> Result<(i32, i32)> {
-    // SAFETY: the library can be opened, and the symbol is looked up and not called.
-    let there =
-        is_there() && unsafe { sys::culib().get::<unsafe extern "C" fn()>(b"cuDriverGetVersion\0").is_ok() };
-    if !there {
+    // SAFETY: the library can be opened where it is asked for.
+    if !is_there() || !has(unsafe { sys::culib() }, b"cuDriverGetVersion\0") {
         return Err(Error::Device("no CUDA driver library (libcuda) was found".into()));
     }
     let mut version = 0;

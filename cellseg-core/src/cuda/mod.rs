@@ -34,6 +34,8 @@ mod memory;
 mod nvrtc;
 #[cfg(feature = "cuda")]
 mod pinned;
+#[cfg(feature = "cuda")]
+mod symbols;
 mod tensor_map;
 
 #[cfg(not(feature = "cuda"))]

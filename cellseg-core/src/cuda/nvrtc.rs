@@ -1,6 +1,6 @@
 //! The run-time compiler's library: where it is looked for, and what it can compile for.
 
-use super::driver;
+use super::{driver, symbols::missing};
 use crate::{Error, Result};
 use cudarc::nvrtc::sys;
 use std::{
@@ -8,6 +8,23 @@ use std::{
     path::{Path, PathBuf},
     sync::OnceLock,
 };
+
+/// Every function of the library that this crate calls, itself or through `cudarc`.
+const FUNCTIONS: [&[u8]; 13] = [
+    b"nvrtcVersion\0",
+    b"nvrtcGetNumSupportedArchs\0",
+    b"nvrtcGetSupportedArchs\0",
+    b"nvrtcGetErrorString\0",
+    b"nvrtcCreateProgram\0",
+    b"nvrtcCompileProgram\0",
+    b"nvrtcDestroyProgram\0",
+    b"nvrtcGetProgramLogSize\0",
+    b"nvrtcGetProgramLog\0",
+    b"nvrtcGetPTXSize\0",
+    b"nvrtcGetPTX\0",
+    b"nvrtcGetCUBINSize\0",
+    b"nvrtcGetCUBIN\0",
+];
 
 /// Names a directory that holds libnvrtc.
 const DIRECTORY: &str = "CELLSEG_NVRTC_DIR";
@@ -121,32 +138,14 @@ fn load() -> Result<()> {
         )));
     }
     // SAFETY: the library can be opened, as was just seen.
-    let library = unsafe { sys::culib() };
-    for name in [
-        &b"nvrtcVersion\0"[..],
-        b"nvrtcGetNumSupportedArchs\0",
-        b"nvrtcGetSupportedArchs\0",
-        b"nvrtcGetErrorString\0",
-        b"nvrtcCreateProgram\0",
-        b"nvrtcCompileProgram\0",
-        b"nvrtcDestroyProgram\0",
-        b"nvrtcGetProgramLogSize\0",
-        b"nvrtcGetProgramLog\0",
-        b"nvrtcGetPTXSize\0",
-        b"nvrtcGetPTX\0",
-        b"nvrtcGetCUBINSize\0",
-        b"nvrtcGetCUBIN\0",
-    ] {
-        // SAFETY: the symbol is looked up and not called.
-        if unsafe { library.get::<unsafe extern "C" fn()>(name) }.is_err() {
-            return Err(Error::Device(format!(
-                "libnvrtc has no {}: it is too old, or a stand-in; install version 12 or newer, for example with {}, or use the CPU",
-                String::from_utf8_lossy(&name[..name.len() - 1]),
-                wheel(driver::version().ok().map(|v| v.0))
-            )));
-        }
+    match missing(unsafe { sys::culib() }, &FUNCTIONS) {
+        Some(name) => Err(Error::Device(format!(
+            "libnvrtc has no {name}: it is too old, or a stand-in; install version 12 or newer, for example with {}, or use \
+             the CPU",
+            wheel(driver::version().ok().map(|v| v.0))
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Where libnvrtc lies when the loader does not know it: in Python's wheels, in a toolkit.

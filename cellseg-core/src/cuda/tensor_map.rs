@@ -61,7 +61,7 @@ fn encode(buffer: &CudaBuffer, _: &[usize], _: &[usize]) -> Result<TensorMap> {
 
 #[cfg(feature = "cuda")]
 fn encode(buffer: &CudaBuffer, extents: &[usize], edges: &[usize]) -> Result<TensorMap> {
-    use super::driver::failed;
+    use super::{driver::failed, symbols::has};
     use crate::DType;
     use cudarc::driver::sys::{
         self, CUtensorMap, CUtensorMapDataType as Type, CUtensorMapFloatOOBfill as Fill,
@@ -83,8 +83,8 @@ fn encode(buffer: &CudaBuffer, extents: &[usize], edges: &[usize]) -> Result<Ten
         DType::F16 => Type::CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
         _ => Type::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
     };
-    // SAFETY: the symbol is looked up and not called; drivers before 12.0 do not have it.
-    if unsafe { sys::culib().get::<unsafe extern "C" fn()>(b"cuTensorMapEncodeTiled\0") }.is_err() {
+    // SAFETY: the library was opened when the device was.
+    if !has(unsafe { sys::culib() }, b"cuTensorMapEncodeTiled\0") {
         return Err(Error::Device(
             "the CUDA driver is too old for its GPU's copy engine; install a newer one".into(),
         ));
