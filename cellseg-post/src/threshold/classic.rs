@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView3;
 use rayon::prelude::*;
+use rustc_hash::FxHashSet;
 
 use super::histogram::{between, range};
 use crate::Error;
@@ -71,31 +72,48 @@ pub fn multi_otsu(image: ArrayView3<f32>, classes: usize) -> Result<Vec<f32>, Er
 
 /// Li's threshold: where the cross entropy between the volume and its two classes' means is least (Li & Tam 1998).
 ///
-/// As `skimage.filters.threshold_li`, iterated from the mean until no voxel changes its class.
+/// As `skimage.filters.threshold_li`: iterated from the mean until the threshold moves by at most half the least difference
+/// of two values. Where more than 65,536 values differ that is too little to matter, and no voxel may change its class.
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::NonFinite`], or [`Error::Constant`].
 pub fn li(image: ArrayView3<f32>) -> Result<f32, Error> {
     let values = raster(&image);
     let (low, _) = range(Grid::of(&image), &values)?;
+    let tolerance = least_difference(&values).map_or(0.0, |difference| difference / 2.0);
     let low = f64::from(low);
     let [all, total] = sums_above(&values, f64::NEG_INFINITY, low);
     let mut threshold = total / all;
-    let mut above = f64::NAN;
     // The threshold moves one way only, so it settles; the limit is for the rounding of its last steps.
     for _ in 0..1000 {
         let [count, sum] = sums_above(&values, threshold, low);
-        if count == above || count == 0.0 || count == all {
-            break;
-        }
-        above = count;
         let (bright, dark) = (sum / count, (total - sum) / (all - count));
-        if dark <= 0.0 {
+        // Also where one class is empty.
+        if !(bright > dark && dark > 0.0) {
             break;
         }
+        let before = threshold;
         threshold = (dark - bright) / (dark.ln() - bright.ln());
+        if (threshold - before).abs() <= tolerance {
+            break;
+        }
     }
     Ok((threshold + low) as f32)
+}
+
+/// The least difference of two values, unless more of them differ than 16 bits can tell apart.
+fn least_difference(values: &[f32]) -> Option<f64> {
+    let mut distinct = FxHashSet::default();
+    let mut last = None;
+    for value in values.iter().map(|value| value.to_bits()) {
+        if last.replace(value) != Some(value) && distinct.insert(value) && distinct.len() > 1 << 16 {
+            return None;
+        }
+    }
+    let mut distinct: Vec<f64> = distinct.into_iter().map(|bits| f64::from(f32::from_bits(bits))).collect();
+    distinct.sort_unstable_by(f64::total_cmp);
+    let gaps = distinct.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 0.0);
+    gaps.min_by(f64::total_cmp)
 }
 
 /// The number and the sum of the values, each less `low`, that are above a threshold.
