@@ -27,6 +27,7 @@ mod error;
 mod npy;
 pub mod preview;
 mod raw;
+mod scratch;
 pub mod synth;
 mod table;
 mod tiff;
@@ -39,11 +40,12 @@ pub use self::{
     atomic::{AtomicFile, Overwrite, atomic_write},
     error::{Error, Result},
     npy::write_npy,
+    scratch::ScratchVolume,
     table::{Cell, TableFormat, write_csv, write_table},
     tiff::{Compression, TiffOptions, write_tiff},
     volume::{
-        AnyVolume, DType, FileFormat, Spacing, Volume, VolumeInfo, Voxel, inspect, read_any, read_labels,
-        read_volume, volumes_in, write_labels, write_volume,
+        AnyVolume, DType, FileFormat, Frame, Spacing, Volume, VolumeInfo, VolumeReader, Voxel, inspect,
+        read_any, read_labels, read_volume, volumes_in, write_in_slabs, write_labels, write_volume,
     },
     weights::Weights,
 };

@@ -2,31 +2,34 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read, Seek},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    ops::Range,
     path::Path,
 };
 
-use ndarray::{Array3, ArrayView, Dimension, ShapeBuilder};
+use ndarray::{Array3, ArrayView, ArrayView2, Axis, Dimension, s};
 use ndarray_npy::{
     WriteNpyError, WriteNpyExt,
-    npy::header::{Header, Layout, ReadHeaderError},
+    npy::header::{Header, Layout, ReadHeaderError, WriteHeaderError},
 };
 
 use crate::{
-    AnyVolume, AtomicFile, DType, Error, FileFormat, Overwrite, Result, Volume, VolumeInfo, Voxel, raw,
-    volume::volume_name,
+    AnyVolume, AtomicFile, DType, Error, FileFormat, Frame, Overwrite, Result, Volume, VolumeInfo, Voxel,
+    raw, volume::slabs_of,
 };
 
 /// NumPy itself reads no longer headers (`max_header_size`); the text's parser recurses, so depth is bounded
 /// with it.
 const LONGEST_HEADER: usize = 10_000;
 
-/// What the header says, checked against the length of the file.
-struct Contents {
+/// An open file that holds a volume; what its header says was checked against its length.
+pub(crate) struct NpyVolume {
     element: Element,
     big_endian: bool,
     fortran: bool,
     shape: [usize; 3],
+    /// The place of the first value in the file.
+    data_start: u64,
     reader: BufReader<File>,
 }
 
@@ -53,33 +56,6 @@ impl Element {
     }
 }
 
-pub(crate) fn inspect(path: &Path, file: File) -> Result<VolumeInfo> {
-    let Contents { element, shape, .. } = Contents::open(path, file)?;
-    Ok(VolumeInfo { format: FileFormat::Npy, dtype: element.dtype(), shape, spacing: None })
-}
-
-pub(crate) fn read(path: &Path, file: File) -> Result<AnyVolume> {
-    let contents = Contents::open(path, file)?;
-    match contents.element {
-        Element::Half => {
-            let bits: Volume<u16> = contents.volume(path)?;
-            Ok(AnyVolume::F32(bits.map(|&bits| half::f16::from_bits(bits).to_f32())))
-        }
-        Element::Plain(dtype) => match dtype {
-            DType::U8 => contents.volume(path).map(AnyVolume::U8),
-            DType::I8 => contents.volume(path).map(AnyVolume::I8),
-            DType::U16 => contents.volume(path).map(AnyVolume::U16),
-            DType::I16 => contents.volume(path).map(AnyVolume::I16),
-            DType::U32 => contents.volume(path).map(AnyVolume::U32),
-            DType::I32 => contents.volume(path).map(AnyVolume::I32),
-            DType::U64 => contents.volume(path).map(AnyVolume::U64),
-            DType::I64 => contents.volume(path).map(AnyVolume::I64),
-            DType::F32 => contents.volume(path).map(AnyVolume::F32),
-            DType::F64 => contents.volume(path).map(AnyVolume::F64),
-        },
-    }
-}
-
 /// Writes an array of any number of axes, in C order.
 ///
 /// # Errors
@@ -99,9 +75,32 @@ pub fn write_npy<T: Voxel, D: Dimension>(
     file.commit()
 }
 
-impl Contents {
+/// [`write_npy`] of a volume whose planes `slab` gives, range by range.
+pub(crate) fn write_slabs<T: Voxel>(
+    path: &Path,
+    frame: &Frame,
+    overwrite: Overwrite,
+    mut slab: impl FnMut(Range<usize>) -> Result<Array3<T>>,
+) -> Result<()> {
+    let mut file = AtomicFile::create(path, overwrite)?;
+    let (type_descriptor, layout) = (T::type_descriptor(), Layout::Standard);
+    let header = Header { type_descriptor, layout, shape: frame.shape.to_vec() };
+    header.write(&mut file).map_err(|e| match e {
+        WriteHeaderError::Io(e) => Error::write(path, e),
+        e => Error::write(path, e),
+    })?;
+    for planes in slabs_of(frame.shape, size_of::<T>()) {
+        let planes = slab(planes)?;
+        let planes = planes.as_standard_layout();
+        let values = planes.as_slice().expect("arrays in standard layout are slices");
+        file.write_all(bytemuck::cast_slice(values)).map_err(|e| Error::write(path, e))?;
+    }
+    file.commit()
+}
+
+impl NpyVolume {
     /// Reads and checks the header.
-    fn open(path: &Path, file: File) -> Result<Self> {
+    pub(crate) fn open(path: &Path, file: File) -> Result<Self> {
         let file_bytes = file.metadata().map_err(|e| Error::read(path, e))?.len();
         let mut reader = BufReader::with_capacity(1 << 20, file);
         check_header_length(path, &mut reader)?;
@@ -131,19 +130,92 @@ impl Contents {
             ));
         }
         let shape = volume_shape(path, &header.shape)?;
-        Ok(Self { element, big_endian, fortran: header.layout == Layout::Fortran, shape, reader })
+        let fortran = header.layout == Layout::Fortran;
+        Ok(Self { element, big_endian, fortran, shape, data_start, reader })
     }
 
-    /// Reads the values.
-    fn volume<T: Voxel>(mut self, path: &Path) -> Result<Volume<T>> {
-        // The product fits: the header was checked against the length of the file.
-        let count = self.shape.iter().product();
+    pub(crate) fn info(&self) -> VolumeInfo {
+        let (dtype, shape) = (self.element.dtype(), self.shape);
+        VolumeInfo { format: FileFormat::Npy, dtype, shape, spacing: None }
+    }
+
+    /// The voxels in ranges `[z, y, x]` inside the volume.
+    pub(crate) fn part(&mut self, path: &Path, ranges: [Range<usize>; 3], name: &str) -> Result<AnyVolume> {
+        let dtype = match self.element {
+            Element::Half => {
+                let bits: Volume<u16> = self.values(path, ranges, name)?;
+                return Ok(AnyVolume::F32(bits.map(|&bits| half::f16::from_bits(bits).to_f32())));
+            }
+            Element::Plain(dtype) => dtype,
+        };
+        match dtype {
+            DType::U8 => self.values(path, ranges, name).map(AnyVolume::U8),
+            DType::I8 => self.values(path, ranges, name).map(AnyVolume::I8),
+            DType::U16 => self.values(path, ranges, name).map(AnyVolume::U16),
+            DType::I16 => self.values(path, ranges, name).map(AnyVolume::I16),
+            DType::U32 => self.values(path, ranges, name).map(AnyVolume::U32),
+            DType::I32 => self.values(path, ranges, name).map(AnyVolume::I32),
+            DType::U64 => self.values(path, ranges, name).map(AnyVolume::U64),
+            DType::I64 => self.values(path, ranges, name).map(AnyVolume::I64),
+            DType::F32 => self.values(path, ranges, name).map(AnyVolume::F32),
+            DType::F64 => self.values(path, ranges, name).map(AnyVolume::F64),
+        }
+    }
+
+    fn values<T: Voxel>(&mut self, path: &Path, ranges: [Range<usize>; 3], name: &str) -> Result<Volume<T>> {
+        let shape = ranges.clone().map(|range| range.len());
+        // The product fits: that of the whole shape was checked against the length of the file.
+        let count = shape.iter().product();
         let mut values = raw::reserve(count).map_err(|bytes| Error::Memory { path: path.into(), bytes })?;
         values.resize(count, T::zeroed());
-        raw::read_values(&mut self.reader, &mut values, self.big_endian).map_err(|e| Error::read(path, e))?;
-        let data = Array3::from_shape_vec(self.shape.set_f(self.fortran), values)
-            .map_err(|e| Error::corrupt(path, e.to_string()))?;
-        Ok(Volume::new(data.as_standard_layout().into_owned(), volume_name(path)))
+        let mut data =
+            Array3::from_shape_vec(shape, values).map_err(|e| Error::corrupt(path, e.to_string()))?;
+        if self.fortran { self.read_columns(&mut data, ranges) } else { self.read_rows(&mut data, ranges) }
+            .map_err(|e| Error::read(path, e))?;
+        Ok(Volume::new(data, name))
+    }
+
+    /// Reads values that lie along x in the file, then y, then z.
+    fn read_rows<T: Voxel>(&mut self, data: &mut Array3<T>, [z, y, x]: [Range<usize>; 3]) -> io::Result<()> {
+        let [_, height, width] = self.shape;
+        let values = data.as_slice_mut().expect("a new array is stored in raster order");
+        // Whole rows follow each other, and whole planes.
+        let run = match (x.len() == width, y.len() == height) {
+            (true, true) => values.len(),
+            (true, false) => y.len() * width,
+            (false, _) => x.len(),
+        };
+        let mut runs = values.chunks_exact_mut(run);
+        for z in z {
+            for y in y.clone().step_by((run / x.len()).clamp(1, y.len())) {
+                let Some(run) = runs.next() else { return Ok(()) };
+                self.read_from((z * height + y) * width + x.start, run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads values that lie along z in the file, then y, then x.
+    fn read_columns<T: Voxel>(
+        &mut self,
+        data: &mut Array3<T>,
+        [z, y, x]: [Range<usize>; 3],
+    ) -> io::Result<()> {
+        let [depth, height, _] = self.shape;
+        let mut columns = vec![T::zeroed(); y.len() * depth];
+        for (x, mut plane) in x.zip(data.axis_iter_mut(Axis(2))) {
+            self.read_from((x * height + y.start) * depth, &mut columns)?;
+            let columns = ArrayView2::from_shape((y.len(), depth), &columns).map_err(io::Error::other)?;
+            plane.assign(&columns.slice(s![.., z.clone()]).reversed_axes());
+        }
+        Ok(())
+    }
+
+    /// Reads values that follow each other in the file, the first of them `index` values from the start.
+    fn read_from<T: Voxel>(&mut self, index: usize, values: &mut [T]) -> io::Result<()> {
+        let place = self.data_start + (index * size_of::<T>()) as u64;
+        self.reader.seek(SeekFrom::Start(place))?;
+        raw::read_values(&mut self.reader, values, self.big_endian)
     }
 }
 

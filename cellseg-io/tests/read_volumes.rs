@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cellseg_io::{AnyVolume, DType, Error, Voxel, inspect, read_any, read_labels, read_volume};
+use cellseg_io::{AnyVolume, DType, Error, VolumeReader, Voxel, inspect, read_any, read_labels, read_volume};
 use serde_json::Value;
 
 fn fixtures() -> PathBuf {
@@ -190,4 +190,49 @@ fn shared_volumes_have_the_sums_that_tifffile_gives() {
     }
     let message = read_any(folder.join("gonuclear/1135_mini.h5")).unwrap_err().to_string();
     assert!(message.contains("HDF5") && message.contains("TIFF"), "{message}");
+}
+
+#[test]
+fn any_box_of_any_fixture_is_that_part_of_the_whole() {
+    // A pseudorandom number below `most`, by Knuth's multiplier.
+    let mut state = 1u64;
+    let mut below = |most: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % most
+    };
+    for (name, truth) in expected() {
+        if truth.get("error").is_some() {
+            continue;
+        }
+        let path = fixtures().join("volumes").join(&name);
+        let whole = read_any(&path).unwrap();
+        let reader = VolumeReader::open(&path).unwrap();
+        for _ in 0..12 {
+            let ranges = whole.shape().map(|length| {
+                let start = below(length);
+                start..start + 1 + below(length - start)
+            });
+            let part = reader.part(ranges.clone()).unwrap();
+            assert_eq!(part, whole.part(ranges.clone()).unwrap(), "{name} {ranges:?}");
+        }
+        assert_eq!(reader.part(reader.info().whole()).unwrap(), whole, "{name} after its parts");
+        let [z, y, x] = whole.shape();
+        for wrong in [[0..z + 1, 0..y, 0..x], [0..z, 0..y, x..x], [0..z, y..y + 1, 0..x]] {
+            let error = reader.part(wrong).unwrap_err().to_string();
+            assert!(error.contains(&format!("{:?}", [z, y, x])), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_no_label_is_placed_in_the_whole_volume() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.npy");
+    let mut ids = ndarray::Array3::<i64>::zeros((4, 5, 6));
+    ids[[3, 2, 1]] = -7;
+    cellseg_io::write_npy(&path, ids.view(), cellseg_io::Overwrite::Refuse).unwrap();
+    let reader = VolumeReader::open(&path).unwrap();
+    assert!(reader.part_labels([0..3, 0..5, 0..6]).is_ok());
+    let error = reader.part_labels([2..4, 1..3, 1..4]).unwrap_err().to_string();
+    assert!(error.contains("-7") && error.contains("(3, 2, 1)"), "{error}");
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use cellseg_io::{
-    AtomicFile, Compression, Error, Overwrite, Spacing, TiffOptions, Volume, Voxel, atomic_write, read_any,
-    read_labels, read_volume, write_labels, write_npy, write_tiff, write_volume,
+    AtomicFile, Compression, Error, Frame, Overwrite, Spacing, TiffOptions, Volume, Voxel, atomic_write,
+    read_any, read_labels, read_volume, write_in_slabs, write_labels, write_npy, write_tiff, write_volume,
 };
 use ndarray::{Array, Array3, Array4};
 use proptest::prelude::*;
@@ -76,6 +76,42 @@ proptest! {
         check(&volume(shape, seed, spacing, |v| f32::from_bits(v as u32)), compression);
         check(&volume(shape, seed, spacing, |v| f64::from_bits(v << 11)), compression);
     }
+}
+
+#[test]
+fn slabs_make_the_file_that_the_whole_volume_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    // Planes of 17 MB, so that there are several slabs.
+    let whole = volume([5, 2048, 2048], 5, Some([2.0, 1.0, 1.0]), |v| if v % 7 == 0 { v as u32 } else { 9 });
+    for extension in ["tif", "npy"] {
+        let [at_once, in_slabs] = ["a", "b"].map(|name| folder.path().join(name).with_extension(extension));
+        write_volume(&at_once, &whole, Overwrite::Refuse).unwrap();
+        let mut next = 0;
+        write_in_slabs(&in_slabs, &whole.frame(), Overwrite::Refuse, |planes| {
+            assert_eq!(planes.start, next);
+            next = planes.end;
+            Ok(whole.data.slice(ndarray::s![planes, .., ..]).to_owned())
+        })
+        .unwrap();
+        assert_eq!(next, 5);
+        assert!(fs::read(at_once).unwrap() == fs::read(in_slabs).unwrap(), "{extension}");
+    }
+}
+
+#[test]
+fn a_slab_that_cannot_be_had_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let frame = Frame { shape: [40, 4, 4], spacing: None, name: "v" };
+    for name in ["v.tif", "v.npy"] {
+        let error = write_in_slabs::<u8>(folder.path().join(name), &frame, Overwrite::Refuse, |planes| {
+            if planes.start > 0 {
+                return Err(Error::Argument("the source is gone".into()));
+            }
+            Ok(Array3::zeros((planes.len(), 4, 4)))
+        });
+        assert_eq!(error.unwrap_err().to_string(), "the source is gone");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -12,6 +12,7 @@
 
 use std::{
     io::{self, Seek, Write},
+    ops::Range,
     path::Path,
 };
 
@@ -21,11 +22,11 @@ use ::tiff::{
     tags::{CompressionMethod, Tag},
 };
 use flate2::write::ZlibEncoder;
-use ndarray::Axis;
+use ndarray::{Axis, CowArray, Ix3, s};
 use rayon::prelude::*;
 
 use super::labelling::Labelling;
-use crate::{AtomicFile, DType, Error, Overwrite, Result, Volume, Voxel};
+use crate::{AtomicFile, DType, Error, Frame, Overwrite, Result, Volume, Voxel, volume::slabs_of};
 
 /// How the planes are packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,27 +56,56 @@ pub struct TiffOptions {
 /// [`Error::Argument`] for a volume without voxels or too wide for TIFF; else as [`AtomicFile::create`] and
 /// [`AtomicFile::commit`].
 pub fn write_tiff<T: Voxel>(path: impl AsRef<Path>, volume: &Volume<T>, options: TiffOptions) -> Result<()> {
-    let path = path.as_ref();
-    let shape = volume.shape();
-    let [z, y, x] = shape;
-    if shape.contains(&0) || y.max(x) > u32::MAX as usize {
+    let planes = |range: Range<usize>| Ok(volume.data.slice(s![range, .., ..]).into());
+    write_slabs(path.as_ref(), &volume.frame(), options, planes)
+}
+
+/// [`write_tiff`] of a volume that is made slab by slab: `slab` gives the planes of the ranges it is asked for, in order.
+pub(crate) fn write_slabs<'a, T: Voxel>(
+    path: &Path,
+    frame: &Frame,
+    options: TiffOptions,
+    mut slab: impl FnMut(Range<usize>) -> Result<CowArray<'a, T, Ix3>>,
+) -> Result<()> {
+    let [z, y, x] = frame.shape;
+    if frame.shape.contains(&0) || y.max(x) > u32::MAX as usize {
         return Err(Error::Argument(format!(
             "a volume of {z} x {y} x {x} voxels (z, y, x) cannot be written as TIFF; \
              it needs at least one voxel, and at most 2^32 - 1 along y and x"
         )));
     }
     let mut file = AtomicFile::create(path, options.overwrite)?;
-    if needs_big_tiff(volume.data.len() as u64 * size_of::<T>() as u64, z as u64) {
-        write_pages::<T, TiffKindBig>(&mut file, volume, options.compression)
+    let bytes =
+        frame.shape.iter().fold(size_of::<T>() as u64, |bytes, &length| bytes.saturating_mul(length as u64));
+    if needs_big_tiff(bytes, z as u64) {
+        write_pages::<T, TiffKindBig>(&mut file, frame, options.compression, &mut slab)
     } else {
-        write_pages::<T, TiffKindStandard>(&mut file, volume, options.compression)
+        write_pages::<T, TiffKindStandard>(&mut file, frame, options.compression, &mut slab)
     }
-    .map_err(|e| match e {
-        TiffError::IoError(e) => Error::write(path, e),
-        e => Error::write(path, e),
+    .map_err(|failure| match failure {
+        Failure::Slab(e) => e,
+        Failure::Tiff(TiffError::IoError(e)) => Error::write(path, e),
+        Failure::Tiff(e) => Error::write(path, e),
     })?;
     file.commit()
 }
+
+/// Why a file was not finished.
+enum Failure {
+    /// The planes could not be had.
+    Slab(Error),
+    /// They could not be written.
+    Tiff(TiffError),
+}
+
+impl From<TiffError> for Failure {
+    fn from(error: TiffError) -> Self {
+        Self::Tiff(error)
+    }
+}
+
+/// Gives the planes of a range.
+type Slab<'s, 'a, T> = &'s mut dyn FnMut(Range<usize>) -> Result<CowArray<'a, T, Ix3>>;
 
 /// Whether offsets of 32 bits may be too small for so many bytes of data on so many pages.
 fn needs_big_tiff(data_bytes: u64, pages: u64) -> bool {
@@ -87,48 +117,55 @@ fn needs_big_tiff(data_bytes: u64, pages: u64) -> bool {
 
 fn write_pages<T: Voxel, K: TiffKind>(
     file: &mut (impl Write + Seek),
-    volume: &Volume<T>,
+    frame: &Frame,
     compression: Compression,
-) -> TiffResult<()> {
+    slab: Slab<T>,
+) -> std::result::Result<(), Failure> {
     let mut encoder = TiffEncoder::<_, K>::new_generic(file)?;
-    let labelling = Labelling::of(volume);
     let mut first = encoder.image_directory()?;
-    let mut pieces = write_planes(&mut first, volume, compression)?.into_iter();
+    let (pieces, range) = write_planes(&mut first, frame.shape, compression, slab)?;
+    let labelling = Labelling::of(frame, T::DTYPE, range);
+    let mut pieces = pieces.into_iter();
     first.write_tag(Tag::ImageDescription, labelling.description.as_str())?;
     if let Some(piece) = pieces.next() {
-        write_tags::<T, _, _>(&mut first, volume.shape(), piece, compression, &labelling)?;
+        write_tags::<T, _, _>(&mut first, frame.shape, piece, compression, &labelling)?;
     }
     first.finish()?;
     for piece in pieces {
         let mut page = encoder.image_directory()?;
-        write_tags::<T, _, _>(&mut page, volume.shape(), piece, compression, &labelling)?;
+        write_tags::<T, _, _>(&mut page, frame.shape, piece, compression, &labelling)?;
         page.finish()?;
     }
     Ok(())
 }
 
-/// The number of planes that are packed in parallel before they are written.
-const BATCH: usize = 32;
+/// Where the data of each plane lie, offset and length, and the lowest and highest finite value of all.
+type Written = (Vec<(u64, u64)>, [f64; 2]);
 
-/// Writes the data of all planes; gives the offset and length of each.
+/// Writes the data of all planes, some at a time, packed in parallel.
 fn write_planes<T: Voxel, W: Write + Seek, K: TiffKind>(
     page: &mut DirectoryEncoder<'_, W, K>,
-    volume: &Volume<T>,
+    shape: [usize; 3],
     compression: Compression,
-) -> TiffResult<Vec<(u64, u64)>> {
-    let mut pieces = Vec::new();
-    let planes: Vec<_> = volume.data.axis_iter(Axis(0)).collect();
-    for planes in planes.chunks(BATCH) {
+    slab: Slab<T>,
+) -> std::result::Result<Written, Failure> {
+    let (mut pieces, mut range) = (Vec::new(), [f64::INFINITY, f64::NEG_INFINITY]);
+    for planes in slabs_of(shape, size_of::<T>()) {
+        let planes = slab(planes).map_err(Failure::Slab)?;
+        let planes: Vec<_> = planes.axis_iter(Axis(0)).collect();
         let packed = planes.par_iter().map(|plane| {
             let plane = plane.as_standard_layout();
             let values = plane.as_slice().expect("arrays in standard layout are slices");
-            pack(bytemuck::cast_slice(values), compression)
+            let finite = values.iter().map(|value| value.to_f64()).filter(|value| value.is_finite());
+            let range = finite.fold([f64::INFINITY, f64::NEG_INFINITY], |[l, h], v| [l.min(v), h.max(v)]);
+            Ok((pack(bytemuck::cast_slice(values), compression)?, range))
         });
-        for bytes in packed.collect::<io::Result<Vec<_>>>()? {
+        for (bytes, [low, high]) in packed.collect::<io::Result<Vec<_>>>().map_err(TiffError::IoError)? {
             pieces.push((page.write_data(bytes.as_slice())?, bytes.len() as u64));
+            range = [range[0].min(low), range[1].max(high)];
         }
     }
-    Ok(pieces)
+    Ok((pieces, range))
 }
 
 fn pack(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
@@ -203,7 +240,9 @@ mod tests {
         let data = Array3::from_shape_fn((3, 4, 5), |(z, y, x)| (100 * z + 10 * y + x) as f32);
         let volume = Volume::new(data, "v").with_spacing(Spacing::new([2.0, 0.5, 0.25]).unwrap());
         let mut bytes = Cursor::new(Vec::new());
-        write_pages::<_, TiffKindBig>(&mut bytes, &volume, Compression::Deflate).unwrap();
+        let mut planes = |range: Range<usize>| Ok(volume.data.slice(s![range, .., ..]).into());
+        let frame = volume.frame();
+        assert!(write_pages::<_, TiffKindBig>(&mut bytes, &frame, Compression::Deflate, &mut planes).is_ok());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.tif");
         std::fs::write(&path, bytes.into_inner()).unwrap();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ::tiff::{encoder::Rational, tags::ResolutionUnit};
 
-use crate::{DType, Spacing, Volume, Voxel};
+use crate::{DType, Frame, Spacing};
 
 /// The first page's description; the resolution of all.
 pub(super) struct Labelling {
@@ -14,13 +14,13 @@ pub(super) struct Labelling {
 }
 
 impl Labelling {
-    /// What is to be said of a volume, in the dialect of its type (see [`super::encode`]).
-    pub(super) fn of<T: Voxel>(volume: &Volume<T>) -> Self {
+    /// What is to be said of a volume of values in `range`, in the dialect of its type (see [`super::encode`]).
+    pub(super) fn of(volume: &Frame, dtype: DType, range: [f64; 2]) -> Self {
         let centimetre = (ResolutionUnit::Centimeter, 1e4);
-        let (description, (unit, micrometres)) = match T::DTYPE {
+        let (description, (unit, micrometres)) = match dtype {
             DType::U64 | DType::I64 => (tifffile(volume), centimetre),
-            _ if volume.shape()[0] == 1 => (tifffile(volume), centimetre),
-            DType::U8 | DType::U16 | DType::F32 => (image_j(volume), (ResolutionUnit::None, 1.0)),
+            _ if volume.shape[0] == 1 => (tifffile(volume), centimetre),
+            DType::U8 | DType::U16 | DType::F32 => (image_j(volume, range), (ResolutionUnit::None, 1.0)),
             DType::I8 => (ome(volume, "int8"), centimetre),
             DType::I16 => (ome(volume, "int16"), centimetre),
             DType::U32 => (ome(volume, "uint32"), centimetre),
@@ -34,15 +34,13 @@ impl Labelling {
 }
 
 /// ImageJ's description, with the range of values that it shows.
-fn image_j<T: Voxel>(volume: &Volume<T>) -> String {
-    let z = volume.shape()[0];
+fn image_j(volume: &Frame, [low, high]: [f64; 2]) -> String {
+    let z = volume.shape[0];
     let mut text = format!("ImageJ=1.54f\nimages={z}\nslices={z}\nloop=false\n");
     if let Some(spacing) = volume.spacing {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "unit=micron\nspacing={}", spacing.zyx()[0]);
     }
-    let finite = || volume.data.iter().map(|value| value.to_f64()).filter(|value| value.is_finite());
-    let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     if low < high {
         let _ = writeln!(text, "min={low:?}\nmax={high:?}");
     }
@@ -50,8 +48,8 @@ fn image_j<T: Voxel>(volume: &Volume<T>) -> String {
 }
 
 /// tifffile's own description, as it writes and reads it.
-fn tifffile<T: Voxel>(volume: &Volume<T>) -> String {
-    let mut text = format!("{{\"shape\": {:?}, \"axes\": \"ZYX\"", volume.shape());
+fn tifffile(volume: &Frame) -> String {
+    let mut text = format!("{{\"shape\": {:?}, \"axes\": \"ZYX\"", volume.shape);
     if let Some(spacing) = volume.spacing {
         let _ = write!(text, ", \"spacing\": {:?}, \"unit\": \"um\"", spacing.zyx()[0]);
     }
@@ -60,8 +58,8 @@ fn tifffile<T: Voxel>(volume: &Volume<T>) -> String {
 }
 
 /// OME-XML, schema 2016-06; `kind` is its name for the type of the values.
-fn ome<T: Voxel>(volume: &Volume<T>, kind: &str) -> String {
-    let [z, y, x] = volume.shape();
+fn ome(volume: &Frame, kind: &str) -> String {
+    let [z, y, x] = volume.shape;
     let spacing = volume.spacing.map(Spacing::zyx).map_or_else(String::new, |[sz, sy, sx]| {
         format!(
             " PhysicalSizeX=\"{sx}\" PhysicalSizeXUnit=\"&#181;m\" PhysicalSizeY=\"{sy}\" PhysicalSizeYUnit=\"&#181;m\" \
@@ -76,7 +74,7 @@ fn ome<T: Voxel>(volume: &Volume<T>, kind: &str) -> String {
          ID=\"Pixels:0\" DimensionOrder=\"XYZCT\" Type=\"{kind}\" SizeX=\"{x}\" SizeY=\"{y}\" SizeZ=\"{z}\" SizeC=\"1\" \
          SizeT=\"1\"{spacing}><Channel ID=\"Channel:0:0\" SamplesPerPixel=\"1\"/><TiffData IFD=\"0\" \
          PlaneCount=\"{z}\"/></Pixels></Image></OME>",
-        ascii_xml(&volume.name)
+        ascii_xml(volume.name)
     )
 }
 

@@ -85,7 +85,7 @@ impl AnyVolume {
     /// [`Error::Conversion`] if a finite value is too large for `f32`.
     pub fn into_f32(self) -> Result<Volume<f32>> {
         let path = PathBuf::from(self.name());
-        self.into_f32_of(&path)
+        self.into_f32_of(&path, [0; 3])
     }
 
     /// The values as labels, 0 being the background.
@@ -97,32 +97,34 @@ impl AnyVolume {
     /// holds, or an `f32` beyond 2^24, where neighbouring labels can no longer be told apart.
     pub fn into_labels(self) -> Result<Volume<u32>> {
         let path = PathBuf::from(self.name());
-        self.into_labels_of(&path)
+        self.into_labels_of(&path, [0; 3])
     }
 
-    pub(super) fn into_f32_of(self, path: &Path) -> Result<Volume<f32>> {
+    /// [`into_f32`](Self::into_f32) of the part of a file that begins at voxel `origin`.
+    pub(super) fn into_f32_of(self, path: &Path, origin: [usize; 3]) -> Result<Volume<f32>> {
         match self {
             Self::F32(volume) => Ok(volume),
-            other => with_volume!(other, volume => intensities(volume, path)),
+            other => with_volume!(other, volume => intensities(volume, path, origin)),
         }
     }
 
-    pub(super) fn into_labels_of(self, path: &Path) -> Result<Volume<u32>> {
+    /// [`into_labels`](Self::into_labels) of the part of a file that begins at voxel `origin`.
+    pub(super) fn into_labels_of(self, path: &Path, origin: [usize; 3]) -> Result<Volume<u32>> {
         match self {
             Self::U32(volume) => Ok(volume),
-            other => with_volume!(other, volume => labels(volume, path)),
+            other => with_volume!(other, volume => labels(volume, path, origin)),
         }
     }
 }
 
-fn intensities<T: Voxel>(volume: Volume<T>, path: &Path) -> Result<Volume<f32>> {
-    convert(volume, path, sealed::Voxel::to_intensity, |value, place| {
+fn intensities<T: Voxel>(volume: Volume<T>, path: &Path, origin: [usize; 3]) -> Result<Volume<f32>> {
+    convert(volume, path, origin, sealed::Voxel::to_intensity, |value, place| {
         format!("the value {value} at {place} is beyond the range of 32-bit floats; rescale the volume")
     })
 }
 
-fn labels<T: Voxel>(volume: Volume<T>, path: &Path) -> Result<Volume<u32>> {
-    convert(volume, path, sealed::Voxel::to_label, |value, place| {
+fn labels<T: Voxel>(volume: Volume<T>, path: &Path, origin: [usize; 3]) -> Result<Volume<u32>> {
+    convert(volume, path, origin, sealed::Voxel::to_label, |value, place| {
         format!(
             "the value {value} at {place} is no label; labels are whole numbers from 0 to {}; \
              is this an image instead of a label volume?",
@@ -140,6 +142,7 @@ fn largest_label<T: Voxel>() -> u32 {
 fn convert<T: Voxel, U>(
     volume: Volume<T>,
     path: &Path,
+    origin: [usize; 3],
     value: impl Fn(T) -> Option<U>,
     problem: impl Fn(String, String) -> String,
 ) -> Result<Volume<U>> {
@@ -150,8 +153,10 @@ fn convert<T: Voxel, U>(
         Some(data) => Ok(Volume { data, spacing, name }),
         None => {
             let first = data.indexed_iter().find(|&(_, &old)| value(old).is_none());
-            let problem = first
-                .map(|((z, y, x), old)| problem(format!("{old:?}"), format!("(z, y, x) = ({z}, {y}, {x})")));
+            let problem = first.map(|((z, y, x), old)| {
+                let [z, y, x] = [z + origin[0], y + origin[1], x + origin[2]];
+                problem(format!("{old:?}"), format!("(z, y, x) = ({z}, {y}, {x})"))
+            });
             Err(Error::Conversion { path: path.into(), problem: problem.unwrap_or_default() })
         }
     }

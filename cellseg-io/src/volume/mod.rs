@@ -2,8 +2,10 @@
 
 mod convert;
 mod folder;
+mod frame;
 mod part;
 mod read;
+mod reader;
 mod spacing;
 mod voxel;
 mod write;
@@ -13,12 +15,14 @@ use ndarray::Array3;
 pub use self::{
     convert::AnyVolume,
     folder::volumes_in,
+    frame::Frame,
     read::{FileFormat, VolumeInfo, inspect, read_any, read_labels, read_volume},
+    reader::VolumeReader,
     spacing::Spacing,
     voxel::{DType, Voxel},
-    write::{write_labels, write_volume},
+    write::{write_in_slabs, write_labels, write_volume},
 };
-pub(crate) use self::{read::volume_name, spacing::micrometres_in, voxel::sealed};
+pub(crate) use self::{frame::slabs_of, spacing::micrometres_in, voxel::sealed};
 
 /// A volume: its voxels `(z, y, x)`, the size of a voxel where it is known, and a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +50,11 @@ impl<T> Volume<T> {
     pub fn shape(&self) -> [usize; 3] {
         let (z, y, x) = self.data.dim();
         [z, y, x]
+    }
+
+    /// The volume without its voxels.
+    pub fn frame(&self) -> Frame<'_> {
+        Frame { shape: self.shape(), spacing: self.spacing, name: &self.name }
     }
 
     /// The same place and name with other values.

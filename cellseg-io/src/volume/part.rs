@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ndarray::s;
 
-use super::{AnyVolume, Volume, convert::with_volume, write_volume};
-use crate::{Error, Overwrite, Result};
+use super::{AnyVolume, Volume, convert::with_volume, reader::check_part, write_volume};
+use crate::{Overwrite, Result};
 
 impl AnyVolume {
     /// The voxels in the ranges `[z, y, x]`, of the same type and spacing.
@@ -14,14 +14,7 @@ impl AnyVolume {
     /// # Errors
     /// [`Error::Argument`] if a range is empty or ends outside the volume.
     pub fn part(&self, ranges: [Range<usize>; 3]) -> Result<Self> {
-        let shape = self.shape();
-        if ranges.iter().zip(shape).any(|(range, len)| range.is_empty() || range.end > len) {
-            return Err(Error::Argument(format!(
-                "voxels {ranges:?} (z, y, x) are not in {}, whose shape is {shape:?}; give ranges of at least \
-                 one voxel inside it",
-                self.name()
-            )));
-        }
+        check_part(Path::new(self.name()), self.shape(), &ranges)?;
         Ok(with_volume!(self, volume => cut(volume, ranges).into()))
     }
 

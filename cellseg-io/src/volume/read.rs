@@ -3,11 +3,12 @@
 use std::{
     fs::File,
     io::{Read, Seek},
+    ops::Range,
     path::Path,
 };
 
-use super::{AnyVolume, DType, Spacing, Volume};
-use crate::{Error, Result, npy, tiff};
+use super::{AnyVolume, DType, Spacing, Volume, VolumeReader};
+use crate::{Error, Result};
 
 /// The kinds of files that volumes are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum FileFormat {
 }
 
 /// What a file says of its volume, without the voxels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct VolumeInfo {
     /// The kind of the file.
@@ -33,17 +34,19 @@ pub struct VolumeInfo {
     pub spacing: Option<Spacing>,
 }
 
+impl VolumeInfo {
+    /// The ranges `[z, y, x]` of all its voxels.
+    pub fn whole(&self) -> [Range<usize>; 3] {
+        self.shape.map(|length| 0..length)
+    }
+}
+
 /// Reads the header of a volume: its shape, type and voxel size.
 ///
 /// # Errors
 /// As [`read_any`], but for damage that only shows in the voxels themselves.
 pub fn inspect(path: impl AsRef<Path>) -> Result<VolumeInfo> {
-    let path = path.as_ref();
-    let (file, format) = open(path)?;
-    match format {
-        FileFormat::Tiff => tiff::inspect(path, file),
-        FileFormat::Npy => npy::inspect(path, file),
-    }
+    VolumeReader::open(path).map(|reader| *reader.info())
 }
 
 /// Reads a volume as the type that the file holds.
@@ -53,17 +56,15 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<VolumeInfo> {
 /// tifffile metadata. NPY: all types of [`DType`], `bool` as 0 and 1, either byte order, C and Fortran order.
 /// Axes of length one before `(z, y, x)` are dropped.
 ///
+/// A volume that does not fit into memory is read in boxes with [`VolumeReader`].
+///
 /// # Errors
 /// [`Error::Read`] if the file cannot be opened, [`Error::Unsupported`] if it is of another kind,
 /// [`Error::NotAVolume`] if it has channels, times, colours or only one plane, [`Error::Corrupt`] if it is
 /// damaged or cut short (never a part of a volume), [`Error::Memory`] if the volume does not fit.
 pub fn read_any(path: impl AsRef<Path>) -> Result<AnyVolume> {
-    let path = path.as_ref();
-    let (file, format) = open(path)?;
-    match format {
-        FileFormat::Tiff => tiff::read(path, file),
-        FileFormat::Npy => npy::read(path, file),
-    }
+    let reader = VolumeReader::open(path)?;
+    reader.part(reader.info().whole())
 }
 
 /// Reads a volume of intensities as `f32`, each value rounded to the nearest where it has more digits.
@@ -71,8 +72,8 @@ pub fn read_any(path: impl AsRef<Path>) -> Result<AnyVolume> {
 /// # Errors
 /// As [`read_any`] and [`AnyVolume::into_f32`].
 pub fn read_volume(path: impl AsRef<Path>) -> Result<Volume<f32>> {
-    let path = path.as_ref();
-    read_any(path)?.into_f32_of(path)
+    let reader = VolumeReader::open(path)?;
+    reader.part_f32(reader.info().whole())
 }
 
 /// Reads a volume of labels, 0 being the background.
@@ -80,8 +81,8 @@ pub fn read_volume(path: impl AsRef<Path>) -> Result<Volume<f32>> {
 /// # Errors
 /// As [`read_any`] and [`AnyVolume::into_labels`].
 pub fn read_labels(path: impl AsRef<Path>) -> Result<Volume<u32>> {
-    let path = path.as_ref();
-    read_any(path)?.into_labels_of(path)
+    let reader = VolumeReader::open(path)?;
+    reader.part_labels(reader.info().whole())
 }
 
 /// The name of a volume: its file's without the extension.
@@ -97,7 +98,7 @@ const SUPPORTED: &str =
     "volumes are read from TIFF (also BigTIFF, ImageJ, OME-TIFF) and NPY files; export it as TIFF";
 
 /// Opens a file at its start and tells its kind.
-fn open(path: &Path) -> Result<(File, FileFormat)> {
+pub(super) fn open(path: &Path) -> Result<(File, FileFormat)> {
     let read_error = |source| Error::read(path, source);
     if path.is_dir() {
         let found = if path.join(".zgroup").exists()

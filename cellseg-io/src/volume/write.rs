@@ -1,9 +1,32 @@
 //! Writing, by the name of the file.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
-use super::{Volume, Voxel};
+use ndarray::Array3;
+
+use super::{Frame, Volume, Voxel};
 use crate::{Compression, Error, Overwrite, Result, TiffOptions, npy, tiff};
+
+/// How a volume is written.
+enum Format {
+    Tiff,
+    Npy,
+}
+
+impl Format {
+    /// What the extension of a file's name says.
+    fn of(path: &Path) -> Result<Self> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        match extension.as_str() {
+            "tif" | "tiff" => Ok(Self::Tiff),
+            "npy" => Ok(Self::Npy),
+            _ => Err(Error::Argument(format!(
+                "{} has no extension that says how to write it; name it .tif, .tiff or .npy",
+                path.display()
+            ))),
+        }
+    }
+}
 
 /// Writes a volume of its own type: as TIFF (`.tif`, `.tiff`; deflate, with the voxel size) or as `.npy`
 /// (without).
@@ -17,16 +40,31 @@ pub fn write_volume<T: Voxel>(
     overwrite: Overwrite,
 ) -> Result<()> {
     let path = path.as_ref();
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    match extension.as_str() {
-        "tif" | "tiff" => {
+    match Format::of(path)? {
+        Format::Tiff => {
             tiff::write_tiff(path, volume, TiffOptions { compression: Compression::Deflate, overwrite })
         }
-        "npy" => npy::write_npy(path, volume.data.view(), overwrite),
-        _ => Err(Error::Argument(format!(
-            "{} has no extension that says how to write it; name it .tif, .tiff or .npy",
-            path.display()
-        ))),
+        Format::Npy => npy::write_npy(path, volume.data.view(), overwrite),
+    }
+}
+
+/// [`write_volume`] of a volume that need not be in memory: `slab` gives its planes, range by range from the first on.
+///
+/// # Errors
+/// Those of `slab`; else as [`write_volume`].
+pub fn write_in_slabs<T: Voxel>(
+    path: impl AsRef<Path>,
+    frame: &Frame,
+    overwrite: Overwrite,
+    mut slab: impl FnMut(Range<usize>) -> Result<Array3<T>>,
+) -> Result<()> {
+    let path = path.as_ref();
+    match Format::of(path)? {
+        Format::Tiff => {
+            let options = TiffOptions { compression: Compression::Deflate, overwrite };
+            tiff::write_slabs(path, frame, options, |planes| slab(planes).map(Into::into))
+        }
+        Format::Npy => npy::write_slabs(path, frame, overwrite, slab),
     }
 }
 
