@@ -13,13 +13,12 @@
 use std::time::Instant;
 
 use cellseg::post::{
-    Connectivity, Criterion, DenseCrf, Error, Flood, InstanceOptions, LabelStore, MaximaRule, OtsuRule,
-    Overlaps, SeedTies, Spacing, Threshold, VoronoiOtsu, components, contacts, dense_crf_foreground,
-    distance_transform_of_ids, fill_holes, gaussian, instances, mask_above, otsu, percentiles,
-    persistent_peaks, regions, regions_in_blocks, seed_volume, solidities, squared_distance_transform,
-    surface_areas, voronoi_otsu, watershed_with,
+    Connectivity, Criterion, DenseCrf, Flood, InstanceOptions, MaximaRule, OtsuRule, Overlaps, SeedTies,
+    Spacing, Threshold, VoronoiOtsu, components, contacts, dense_crf_foreground, distance_transform_of_ids,
+    fill_holes, gaussian, instances, mask_above, otsu, percentiles, persistent_peaks, regions, seed_volume,
+    solidities, squared_distance_transform, surface_areas, voronoi_otsu, watershed_with,
 };
-use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
+use ndarray::{Array3, Axis};
 use ndarray_npy::{ReadableElement, read_npy};
 
 struct Bench {
@@ -148,15 +147,6 @@ impl Bench {
                 let labels = self.labels();
                 self.time(|| regions(labels.view(), None, Spacing::VOXELS).expect("labels"), Vec::len);
             }
-            "regions_in_blocks" => {
-                // 4.3 billion voxels: the labels 4 x 8 x 8 times side by side, each time with other ids.
-                let tiles = Tiles { labels: self.labels(), times: [4, 8, 8] };
-                let block = [64, 1024, 1024];
-                let measure = || {
-                    regions_in_blocks(&tiles, tiles.shape(), None, block, Spacing::VOXELS).expect("labels")
-                };
-                self.time(measure, Vec::len);
-            }
             "solidity" => {
                 let labels = self.labels();
                 self.time(|| solidities(labels.view()), Vec::len);
@@ -240,43 +230,6 @@ impl Bench {
         if let Some(result) = result {
             println!("{} {threads} {processor:.4} {wall:.4} {peak:.2} {}", self.step, found(&result));
         }
-    }
-}
-
-/// How many ids each tile has for itself.
-const OWN_IDS: u32 = 1 << 16;
-
-/// A label volume that is read as if it lay side by side many times, each time with other ids.
-struct Tiles {
-    labels: Array3<u32>,
-    times: [usize; 3],
-}
-
-impl Tiles {
-    fn shape(&self) -> [usize; 3] {
-        let (nz, ny, nx) = self.labels.dim();
-        [nz * self.times[0], ny * self.times[1], nx * self.times[2]]
-    }
-}
-
-impl LabelStore for Tiles {
-    fn read(&self, origin: [usize; 3], mut into: ArrayViewMut3<u32>) -> Result<(), Error> {
-        let (nz, ny, nx) = self.labels.dim();
-        for (z, mut plane) in into.outer_iter_mut().enumerate() {
-            for (y, mut row) in plane.outer_iter_mut().enumerate() {
-                let (z, y) = (origin[0] + z, origin[1] + y);
-                let tile = (z / nz * self.times[1] + y / ny) * self.times[2];
-                for (x, id) in (origin[2]..).zip(&mut row) {
-                    let label = self.labels[[z % nz, y % ny, x % nx]];
-                    *id = if label == 0 { 0 } else { label + ((tile + x / nx) as u32) * OWN_IDS };
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, _: [usize; 3], _: ArrayView3<u32>) -> Result<(), Error> {
-        Err(Error::Storage { message: "tiles are only read".into() })
     }
 }
 

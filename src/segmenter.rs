@@ -137,7 +137,12 @@ pub(crate) fn view(volume: &Volume<f32>) -> VolumeView<'_> {
 
 /// The spacing of a volume as lengths are measured in; one unit where it is not known.
 pub(crate) fn post_spacing<T>(volume: &Volume<T>) -> Result<Spacing> {
-    let Some(spacing) = volume.spacing else { return Ok(Spacing::VOXELS) };
+    post_spacing_of(volume.spacing)
+}
+
+/// The unit is one voxel where the spacing is not known.
+pub(crate) fn post_spacing_of(spacing: Option<cellseg_io::Spacing>) -> Result<Spacing> {
+    let Some(spacing) = spacing else { return Ok(Spacing::VOXELS) };
     let [z, y, x] = spacing.zyx();
     Ok(Spacing::new(z, y, x)?)
 }

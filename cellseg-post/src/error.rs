@@ -81,7 +81,7 @@ pub enum Error {
         limit: u64,
     },
     /// A volume that lies outside memory could not be read or written.
-    #[error("the volume could not be read or written: {message}")]
+    #[error("{message}")]
     Storage {
         /// What the storage says.
         message: String,

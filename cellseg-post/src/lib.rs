@@ -12,7 +12,7 @@
 //! | refinement | [`dense_crf`], [`dense_crf_foreground`] |
 //! | seeds | [`local_maxima`], [`persistent_peaks`], [`keep_apart`], [`threshold_seeds`], [`blob_seeds`], [`typical_diameter`] |
 //! | objects | [`instances`] (all in one), [`components`], [`components_of_ids`], [`watershed`], [`WatershedHierarchy`], [`split_touching`], [`voronoi_otsu`], [`voronoi_otsu_as_clesperanto`], [`voronoi`], [`mutex_watershed`], [`merge_weak_borders`], [`remove_artifacts`] |
-//! | out of core | [`components_in_blocks`], [`instances_in_blocks`], [`regions_in_blocks`] over a [`MapSource`] and a [`LabelStore`] |
+//! | out of core | [`components_in_blocks`], [`components_of_ids_in_blocks`], [`instances_in_blocks`], [`regions_in_blocks`] over a [`MapSource`], a [`LabelSource`] and a [`LabelStore`] |
 //! | distances | [`distance_transform`], [`distance_transform_of_ids`], [`squared_distance_transform`], [`signed_distance_transform`], [`nearest_seed`] |
 //! | ids | [`relabel_sequential`]; of 64 bits [`ids_from_u64`], [`ids_to_u64`], [`relabel_sequential_u64`] |
 //! | spacing | [`resample`], [`resample_labels`] |
@@ -74,7 +74,10 @@ mod voronoi;
 mod watershed;
 mod wide;
 
-pub use blocks::{LabelStore, MapSource, components_in_blocks, instances_in_blocks};
+pub use blocks::{
+    LabelSource, LabelStore, MapSource, components_in_blocks, components_of_ids_in_blocks,
+    instances_in_blocks,
+};
 pub use components::{components, components_of_ids};
 pub use crf::{DenseCrf, dense_crf, dense_crf_foreground};
 pub use distance::{

@@ -36,3 +36,8 @@ pub(crate) fn listen() {
 pub(crate) fn asked() -> bool {
     ASKED.get().is_some_and(|asked| asked.load(Ordering::SeqCst))
 }
+
+/// Refuses to go on if the user asked to stop.
+pub(crate) fn keep_on() -> cellseg::io::Result<()> {
+    if asked() { Err(cellseg::io::Error::Argument("interrupted".into())) } else { Ok(()) }
+}

@@ -18,7 +18,7 @@ mod synth;
 mod train;
 
 use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 /// Segment cells in 3D fluorescence volumes, with no labels at all.
@@ -83,7 +83,14 @@ type Result<T> = std::result::Result<T, cellseg::Error>;
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("CELLSEG_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .without_time()
+        .init();
     interrupt::listen();
     match cli.command.run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

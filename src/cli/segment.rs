@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Where the table of cells goes (.csv, or .parquet where the program was built with it)
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
+    /// For a folder of volumes: the kind of their tables; a single one is named by --stats
+    #[arg(long, value_enum, default_value = "csv", requires = "stats")]
+    stats_format: TableName,
     /// Where a picture of the volume with the cells' outlines goes (.png)
     #[arg(long, value_name = "FILE")]
     preview: Option<PathBuf>,
@@ -73,6 +76,12 @@ enum MethodName {
     Components,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum TableName {
+    Csv,
+    Parquet,
+}
+
 /// Where everything about one volume goes.
 struct Outputs {
     labels: PathBuf,
@@ -101,6 +110,9 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let inputs = files::volumes(&args.input)?;
     let many = args.input.is_dir();
     let outputs: Vec<Outputs> = inputs.iter().map(|input| args.outputs(input, many)).collect();
+    for table in outputs.iter().filter_map(|outputs| outputs.stats.as_ref()) {
+        TableFormat::of(table)?;
+    }
     if many {
         let folders =
             [Some(&args.output), args.probabilities.as_ref(), args.stats.as_ref(), args.preview.as_ref()];
@@ -109,9 +121,6 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let settings_path =
         if many { args.output.join("run.toml") } else { files::replace_extension(&args.output, ".run.toml") };
     args.common.refuse_existing(outputs.iter().flat_map(Outputs::all).chain([&*settings_path]))?;
-    for table in outputs.iter().filter_map(|outputs| outputs.stats.as_ref()) {
-        TableFormat::of(table)?;
-    }
 
     let mut config = args.settings.read()?;
     let segmenter = args.segmenter(&mut config)?;
@@ -167,7 +176,7 @@ impl Args {
         Outputs {
             labels: files::beside(&self.output, input, "_labels.tif"),
             probabilities: inside(&self.probabilities, "_probabilities.tif"),
-            stats: inside(&self.stats, "_cells.csv"),
+            stats: inside(&self.stats, self.stats_format.suffix()),
             preview: inside(&self.preview, "_preview.png"),
         }
     }
@@ -200,6 +209,15 @@ impl Args {
         segmenter.inference = inference;
         segmenter.instances = config.instances.clone();
         Ok(segmenter)
+    }
+}
+
+impl TableName {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Csv => "_cells.csv",
+            Self::Parquet => "_cells.parquet",
+        }
     }
 }
 

@@ -44,8 +44,10 @@ pub(crate) fn read(path: &Path, config: &Config) -> Result<Volume<f32>> {
 
 /// Gives a volume the spacing of the settings, where they have one.
 pub(crate) fn with_spacing<T>(volume: Volume<T>, config: &Config) -> Result<Volume<T>> {
-    Ok(match config.spacing_um {
-        Some(spacing) => volume.with_spacing(Spacing::new(spacing)?),
-        None => volume,
-    })
+    Ok(Volume { spacing: spacing(volume.spacing, config)?, ..volume })
+}
+
+/// The spacing of the settings, or where they have none that of the file.
+pub(crate) fn spacing(of_file: Option<Spacing>, config: &Config) -> Result<Option<Spacing>> {
+    Ok(config.spacing_um.map(Spacing::new).transpose()?.or(of_file))
 }

@@ -1,14 +1,15 @@
 //! `cellseg stats`: one row of measurements for each cell of a label volume.
 
 use super::{
-    Common, Outcome, Result,
-    settings::{Settings, with_spacing},
+    Common, Outcome, Result, interrupt,
+    post::{Stoppable, read_ids, same_shape},
+    settings::{Settings, spacing},
 };
 use cellseg::{
-    count_by_region,
-    io::{TableFormat, read_labels, read_volume},
-    measure, measure_all, measure_like_cellseg3d,
-    post::region_table,
+    StoredVolume, count_by_region,
+    io::{DType, Spacing, TableFormat, Volume, VolumeReader, read_labels, read_volume},
+    measure, measure_all, measure_like_cellseg3d, measure_stored,
+    post::{MapSource, Table, region_table},
     write_table,
 };
 use serde::Serialize;
@@ -56,22 +57,19 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         TableFormat::of(table)?;
     }
     let config = args.settings.read()?;
-    let labels = with_spacing(read_labels(&args.labels)?, &config)?;
-    let image = args.image.as_ref().map(read_volume).transpose()?;
-    let table = if args.cellseg3d {
-        measure_like_cellseg3d(&labels)?
-    } else if args.all {
-        measure_all(&labels, image.as_ref())?
+    let reader = VolumeReader::open(&args.labels)?;
+    let spacing = spacing(reader.info().spacing, &config)?;
+    let (table, regions) = if args.cellseg3d || args.all || args.atlas.is_some() {
+        args.whole(spacing)?
     } else {
-        region_table(&measure(&labels, image.as_ref())?)
+        (args.in_slabs(&reader, spacing)?, None)
     };
-    let regions =
-        args.atlas.as_ref().map(|path| count_by_region(&labels, &read_labels(path)?)).transpose()?;
+    interrupt::keep_on()?;
     write_table(&args.output, &table, args.common.overwrite())?;
     if let (Some(path), Some(regions)) = (&args.atlas_output, &regions) {
         write_table(path, regions, args.common.overwrite())?;
     }
-    let physical_units = labels.spacing.is_some();
+    let physical_units = spacing.is_some();
     if !physical_units && !args.cellseg3d {
         tracing::warn!(
             "{} does not say how large a voxel is: lengths are in voxels; give --spacing z,y,x for micrometres",
@@ -81,4 +79,43 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let report = Report { table: args.output, cells: table.rows.len(), physical_units };
     args.common.report(&report, |out| writeln!(out, "{} cells: {}", report.cells, report.table.display()))?;
     Ok(Outcome::Done)
+}
+
+impl Args {
+    /// The table of [`region_table`]'s columns, from labels that need not fit into memory.
+    fn in_slabs(&self, labels: &VolumeReader, spacing: Option<Spacing>) -> Result<Table> {
+        let image = self.image.as_ref().map(VolumeReader::open).transpose()?;
+        if let Some(image) = &image {
+            same_shape((labels.path(), labels.info().shape), (image.path(), image.info().shape))?;
+        }
+        let image = image.as_ref().map(|image| Stoppable(StoredVolume(image)));
+        let image = image.as_ref().map(|image| image as &dyn MapSource);
+        let measured = match measure_stored(&Stoppable(StoredVolume(labels)), image, spacing) {
+            // Ids of 64 bits that do not fit are known only once they are met.
+            Err(_) if matches!(labels.info().dtype, DType::U64 | DType::I64) && !interrupt::asked() => {
+                measure_stored(&read_ids(&self.labels)?.data, image, spacing)
+            }
+            other => other,
+        };
+        Ok(region_table(&measured?))
+    }
+
+    /// The tables that need the whole volume at once: that of the cells, and that of an atlas' regions.
+    fn whole(&self, spacing: Option<Spacing>) -> Result<(Table, Option<Table>)> {
+        let labels = Volume { spacing, ..read_ids(&self.labels)? };
+        let image = self.image.as_ref().map(read_volume).transpose()?;
+        if let (Some(path), Some(image)) = (&self.image, &image) {
+            same_shape((&self.labels, labels.shape()), (path, image.shape()))?;
+        }
+        let table = if self.cellseg3d {
+            measure_like_cellseg3d(&labels)?
+        } else if self.all {
+            measure_all(&labels, image.as_ref())?
+        } else {
+            region_table(&measure(&labels, image.as_ref())?)
+        };
+        let regions =
+            self.atlas.as_ref().map(|path| count_by_region(&labels, &read_labels(path)?)).transpose()?;
+        Ok((table, regions))
+    }
 }

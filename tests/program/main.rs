@@ -1,5 +1,6 @@
 //! The program `cellseg`, run as users run it.
 
+mod blocks;
 mod post;
 
 use cellseg::io::{Overwrite, Volume, Weights, read_labels, write_labels, write_volume};
@@ -166,6 +167,15 @@ fn a_folder_is_segmented_file_by_file_and_a_bad_file_does_not_cost_the_others() 
     assert!(text(&output.stderr).contains("b.tif"));
     for name in ["a_labels.tif", "c_labels.tif", "a_cells.csv", "run.toml"] {
         assert!(bench.path("out").join(name).exists(), "{name}");
+    }
+    fs::remove_file(bench.path("in/b.tif")).expect("the damaged file");
+    let line = "segment in -w w.safetensors -o new --stats new --stats-format parquet";
+    if cfg!(feature = "parquet") {
+        bench.succeed(line);
+        assert!(fs::read(bench.path("new/c_cells.parquet")).expect("a table").starts_with(b"PAR1"));
+    } else {
+        bench.fail(line, &["a_cells.parquet", "--features parquet"]);
+        assert!(!bench.path("new").exists());
     }
 }
 

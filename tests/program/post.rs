@@ -21,7 +21,7 @@ impl Bench {
         ids
     }
 
-    fn ids(&self, name: &str) -> Array3<u32> {
+    pub(super) fn ids(&self, name: &str) -> Array3<u32> {
         read_labels(self.path(name)).expect("labels").data
     }
 }

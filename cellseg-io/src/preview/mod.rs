@@ -31,13 +31,17 @@ use crate::{AtomicFile, Error, Overwrite, Result};
 /// Writes a picture as PNG.
 ///
 /// # Errors
-/// As [`AtomicFile::create`] and [`AtomicFile::commit`].
+/// [`Error::Argument`] for a name that does not end in `.png`; else as [`AtomicFile::create`] and
+/// [`AtomicFile::commit`].
 pub fn write_png(
     path: impl AsRef<Path>,
     picture: impl Into<DynamicImage>,
     overwrite: Overwrite,
 ) -> Result<()> {
     let path = path.as_ref();
+    if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) {
+        return Err(Error::Argument(format!("pictures are written as PNG; name {} .png", path.display())));
+    }
     let mut file = AtomicFile::create(path, overwrite)?;
     picture.into().write_to(&mut file, ImageFormat::Png).map_err(|e| match e {
         image::ImageError::IoError(e) => Error::write(path, e),

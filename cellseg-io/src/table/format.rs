@@ -16,12 +16,12 @@ pub enum TableFormat {
 }
 
 impl TableFormat {
-    /// The format for a file of this name: Parquet for `.parquet`, CSV for everything else.
+    /// The format for a file of this name: Parquet for `.parquet`, CSV for `.csv`, `.txt` and names without extension.
     ///
     /// Ask before long work whose result is a table.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for Parquet where the feature `parquet` is off.
+    /// [`Error::Unsupported`] for other extensions, and for Parquet where the feature `parquet` is off.
     pub fn of(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         match path.extension() {
@@ -32,6 +32,13 @@ impl TableFormat {
                 "this program was built without it: give a name that ends in .csv, or build it again with \
                  --features parquet",
             )),
+            Some(e) if !["csv", "txt"].iter().any(|csv| e.eq_ignore_ascii_case(csv)) => {
+                Err(Error::unsupported(
+                    path,
+                    format!("a table of the kind .{}", e.display()),
+                    "name it .csv or .parquet",
+                ))
+            }
             _ => Ok(Self::Csv),
         }
     }
@@ -63,9 +70,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_not_parquet_is_csv() {
-        for name in ["a.csv", "a.tsv", "a", "parquet", "a.parquet.csv"] {
+    fn the_extension_chooses_csv_and_others_are_refused() {
+        for name in ["a.csv", "a.CSV", "a.txt", "a", "parquet", "a.parquet.csv"] {
             assert_eq!(TableFormat::of(name).unwrap(), TableFormat::Csv, "{name}");
+        }
+        for name in ["a.xlsx", "a.tsv", "a.csv.gz"] {
+            let error = TableFormat::of(name).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(".csv or .parquet"), "{error}");
         }
     }
 

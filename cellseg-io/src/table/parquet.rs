@@ -21,13 +21,13 @@ const GROUP: usize = 1 << 16;
 
 /// Writes a table as Parquet: the same columns as [`write_csv`](crate::write_csv), typed and compressed (Snappy).
 ///
-/// A column of integers is `INT64`, one of measurements `DOUBLE`, one of texts a string; what is [`Cell::Empty`] is
+/// A column of integers is `UINT_64`, one of measurements `DOUBLE`, one of texts a string; what is [`Cell::Empty`] is
 /// null. Parquet wants a type where no row has a value too: that of measurements, as those may be missing. `rows`
 /// are gone through twice, first for the types; beside them, at most 65,536 rows are held in memory.
 ///
 /// # Errors
-/// [`Error::Argument`] if a row has more or fewer cells than there are columns, if a column has values of several
-/// types, or an integer is more than `i64::MAX`; else as [`AtomicFile::create`] and [`AtomicFile::commit`].
+/// [`Error::Argument`] if a row has more or fewer cells than there are columns, or a column has values of several
+/// types; else as [`AtomicFile::create`] and [`AtomicFile::commit`].
 pub fn write_parquet<'a, N: AsRef<str>, R: IntoIterator<Item = Cell<'a>>>(
     path: impl AsRef<Path>,
     columns: impl IntoIterator<Item = N>,
@@ -96,7 +96,8 @@ impl Column {
     fn push(&mut self, cell: Cell<'_>) {
         match self {
             Self::Integers(column) => column.push(match cell {
-                Cell::Integer(value) => i64::try_from(value).ok(),
+                // The same bits: the column says that they are unsigned.
+                Cell::Integer(value) => Some(value as i64),
                 _ => None,
             }),
             Self::Reals(column) => column.push(match cell {
@@ -121,7 +122,7 @@ impl Column {
 
     fn field(&self, name: &str) -> parquet::errors::Result<TypePtr> {
         let (physical, logical) = match self {
-            Self::Integers(_) => (Physical::INT64, None),
+            Self::Integers(_) => (Physical::INT64, Some(LogicalType::integer(64, false))),
             Self::Reals(_) => (Physical::DOUBLE, None),
             Self::Texts(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         };
@@ -149,17 +150,7 @@ fn typed_columns<'a, N: AsRef<str>, R: IntoIterator<Item = Cell<'a>>>(
         let mut cells = 0;
         for cell in row {
             if let Some(column) = columns.get_mut(cells) {
-                let refuse = |problem: &str| {
-                    Error::Argument(format!(
-                        "row {index} of the table for {} has {cell:?} in the column {}, {problem}; write it as CSV",
-                        path.display(),
-                        names[cells].as_ref()
-                    ))
-                };
                 match (&cell, &column) {
-                    (Cell::Integer(value), _) if i64::try_from(*value).is_err() => {
-                        return Err(refuse("which is more than an integer of Parquet holds"));
-                    }
                     (Cell::Empty, _)
                     | (Cell::Integer(_), Some(Column::Integers(_)))
                     | (Cell::Real(_), Some(Column::Reals(_)))
@@ -168,7 +159,12 @@ fn typed_columns<'a, N: AsRef<str>, R: IntoIterator<Item = Cell<'a>>>(
                     (Cell::Real(_), None) => *column = Some(Column::Reals(Values::none())),
                     (Cell::Text(_), None) => *column = Some(Column::Texts(Values::none())),
                     (_, Some(_)) => {
-                        return Err(refuse("whose earlier values are of another type"));
+                        return Err(Error::Argument(format!(
+                            "row {index} of the table for {} has {cell:?} in the column {}, whose earlier values are of \
+                             another type; write it as CSV",
+                            path.display(),
+                            names[cells].as_ref()
+                        )));
                     }
                 }
             }
@@ -218,7 +214,7 @@ mod tests {
     fn values_names_and_types_are_read_back_and_what_is_empty_is_null() {
         let rows = [
             vec![u32::MAX.into(), Cell::Empty, "x,\"y\"\u{e9}".into(), Cell::Empty],
-            vec![(i64::MAX as u64).into(), 0.1.into(), Cell::Empty, Cell::Empty],
+            vec![u64::MAX.into(), 0.1.into(), Cell::Empty, Cell::Empty],
             vec![Cell::Empty, f64::MIN_POSITIVE.into(), "".into(), Cell::Empty],
         ];
         let (names, back, _) = written(&["label", "volume_um3", "name", "nothing"], &rows);
@@ -227,8 +223,8 @@ mod tests {
         assert_eq!(
             back,
             [
-                vec![Field::Long(u32::MAX.into()), Field::Null, text("x,\"y\"\u{e9}"), Field::Null],
-                vec![Field::Long(i64::MAX), Field::Double(0.1), Field::Null, Field::Null],
+                vec![Field::ULong(u32::MAX.into()), Field::Null, text("x,\"y\"\u{e9}"), Field::Null],
+                vec![Field::ULong(u64::MAX), Field::Double(0.1), Field::Null, Field::Null],
                 vec![Field::Null, Field::Double(f64::MIN_POSITIVE), text(""), Field::Null],
             ]
         );
@@ -244,7 +240,7 @@ mod tests {
         assert_eq!((back.len(), groups), (count, 3));
         for (i, row) in back.iter().enumerate() {
             let value = if i % 3 > 0 { Field::Double(i as f64 / 7.0) } else { Field::Null };
-            assert_eq!(row, &[Field::Long(i as i64), value]);
+            assert_eq!(row, &[Field::ULong(i as u64), value]);
         }
     }
 
@@ -265,11 +261,5 @@ mod tests {
     fn a_column_of_several_types_is_named_and_nothing_is_written() {
         let error = refusal(&[vec![Cell::Empty, 1u32.into()], vec![Cell::Empty, 0.5.into()]]);
         assert!(error.contains("row 1") && error.contains("column b"), "{error}");
-    }
-
-    #[test]
-    fn an_integer_that_parquet_cannot_hold_is_named_and_nothing_is_written() {
-        let error = refusal(&[vec![(1u64 << 63).into(), Cell::Empty]]);
-        assert!(error.contains("9223372036854775808") && error.contains("column a"), "{error}");
     }
 }

@@ -119,14 +119,19 @@ impl AnyVolume {
 
 fn intensities<T: Voxel>(volume: Volume<T>, path: &Path, origin: [usize; 3]) -> Result<Volume<f32>> {
     convert(volume, path, origin, sealed::Voxel::to_intensity, |value, place| {
-        format!("the value {value} at {place} is beyond the range of 32-bit floats; rescale the volume")
+        format!("the value {value:?} at {place} is beyond the range of 32-bit floats; rescale the volume")
     })
 }
 
 fn labels<T: Voxel>(volume: Volume<T>, path: &Path, origin: [usize; 3]) -> Result<Volume<u32>> {
     convert(volume, path, origin, sealed::Voxel::to_label, |value, place| {
+        if matches!(T::DTYPE, DType::U64 | DType::I64) && value.to_f64() > 0.0 {
+            return format!(
+                "the label {value:?} at {place} does not fit into 32 bits; renumber the labels first"
+            );
+        }
         format!(
-            "the value {value} at {place} is no label; labels are whole numbers from 0 to {}; \
+            "the value {value:?} at {place} is no label; labels are whole numbers from 0 to {}; \
              is this an image instead of a label volume?",
             largest_label::<T>()
         )
@@ -144,7 +149,7 @@ fn convert<T: Voxel, U>(
     path: &Path,
     origin: [usize; 3],
     value: impl Fn(T) -> Option<U>,
-    problem: impl Fn(String, String) -> String,
+    problem: impl Fn(T, String) -> String,
 ) -> Result<Volume<U>> {
     let Volume { data, spacing, name } = volume;
     let shape = data.dim();
@@ -155,7 +160,7 @@ fn convert<T: Voxel, U>(
             let first = data.indexed_iter().find(|&(_, &old)| value(old).is_none());
             let problem = first.map(|((z, y, x), old)| {
                 let [z, y, x] = [z + origin[0], y + origin[1], x + origin[2]];
-                problem(format!("{old:?}"), format!("(z, y, x) = ({z}, {y}, {x})"))
+                problem(*old, format!("(z, y, x) = ({z}, {y}, {x})"))
             });
             Err(Error::Conversion { path: path.into(), problem: problem.unwrap_or_default() })
         }

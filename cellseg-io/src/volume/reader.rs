@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    AnyVolume, FileFormat, Volume, VolumeInfo,
+    AnyVolume, FileFormat, Frame, Volume, VolumeInfo,
     read::{open, volume_name},
 };
 use crate::{Error, Result, npy::NpyVolume, tiff::TiffVolume};
@@ -19,6 +19,7 @@ use crate::{Error, Result, npy::NpyVolume, tiff::TiffVolume};
 /// most files, boxes of whole planes cost the least.
 pub struct VolumeReader {
     path: PathBuf,
+    name: String,
     info: VolumeInfo,
     source: Mutex<Source>,
 }
@@ -46,7 +47,7 @@ impl VolumeReader {
                 (volume.info(), Source::Npy(volume))
             }
         };
-        Ok(Self { path: path.into(), info, source: Mutex::new(source) })
+        Ok(Self { path: path.into(), name: volume_name(path), info, source: Mutex::new(source) })
     }
 
     /// The file's name.
@@ -59,17 +60,21 @@ impl VolumeReader {
         &self.info
     }
 
+    /// The volume without its voxels.
+    pub fn frame(&self) -> Frame<'_> {
+        Frame { shape: self.info.shape, spacing: self.info.spacing, name: &self.name }
+    }
+
     /// Reads the voxels in the ranges `[z, y, x]` as the type that the file holds.
     ///
     /// # Errors
     /// [`Error::Argument`] if a range is empty or ends outside the volume; else as [`read_any`](crate::read_any).
     pub fn part(&self, ranges: [Range<usize>; 3]) -> Result<AnyVolume> {
         check_part(&self.path, self.info.shape, &ranges)?;
-        let name = volume_name(&self.path);
         // A reader that panicked left nothing behind: each part begins with finding its place.
         match &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner) {
-            Source::Tiff(volume) => volume.part(&self.path, ranges, &name),
-            Source::Npy(volume) => volume.part(&self.path, ranges, &name),
+            Source::Tiff(volume) => volume.part(&self.path, ranges, &self.name),
+            Source::Npy(volume) => volume.part(&self.path, ranges, &self.name),
         }
     }
 

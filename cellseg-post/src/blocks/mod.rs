@@ -1,7 +1,7 @@
 //! Objects of volumes that do not fit into memory, block by block.
 //!
-//! A volume is a [`MapSource`] that is read in boxes, and the labels go to a [`LabelStore`] that is written and read in
-//! boxes. Blocks are taken in raster order, each by all threads. Memory holds one block with its surroundings and a few
+//! A volume is a [`MapSource`] or a [`LabelSource`] that is read in boxes, and the labels go to a [`LabelStore`] that is
+//! written in boxes too. Blocks are taken in raster order, each by all threads. Memory holds one block with its surroundings and a few
 //! numbers for each object.
 
 mod components;
@@ -9,7 +9,7 @@ mod instances;
 
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, s};
 
-pub use components::components_in_blocks;
+pub use components::{components_in_blocks, components_of_ids_in_blocks};
 pub use instances::instances_in_blocks;
 
 use crate::Error;
@@ -26,14 +26,20 @@ pub trait MapSource {
     fn read(&self, origin: [usize; 3], into: ArrayViewMut3<f32>) -> Result<(), Error>;
 }
 
-/// Labels that are written and read in boxes; 0 everywhere at first.
-pub trait LabelStore {
+/// Labels that are read in boxes.
+pub trait LabelSource {
+    /// The volume's shape (z, y, x).
+    fn shape(&self) -> [usize; 3];
+
     /// Fills `into` with the box of its shape that begins at voxel `origin` (z, y, x).
     ///
     /// # Errors
     /// [`Error::Storage`] if it cannot be read.
     fn read(&self, origin: [usize; 3], into: ArrayViewMut3<u32>) -> Result<(), Error>;
+}
 
+/// Labels that are written and read in boxes; 0 everywhere at first.
+pub trait LabelStore: LabelSource {
     /// Stores a box that begins at voxel `origin` (z, y, x).
     ///
     /// # Errors
@@ -54,13 +60,20 @@ impl MapSource for ArrayView3<'_, f32> {
     }
 }
 
-impl LabelStore for Array3<u32> {
+impl LabelSource for Array3<u32> {
+    fn shape(&self) -> [usize; 3] {
+        let (nz, ny, nx) = self.dim();
+        [nz, ny, nx]
+    }
+
     fn read(&self, origin: [usize; 3], mut into: ArrayViewMut3<u32>) -> Result<(), Error> {
         let shape = into.dim();
         into.assign(&part(&self.view(), origin, shape));
         Ok(())
     }
+}
 
+impl LabelStore for Array3<u32> {
     fn write(&mut self, [z, y, x]: [usize; 3], labels: ArrayView3<u32>) -> Result<(), Error> {
         let (nz, ny, nx) = labels.dim();
         self.slice_mut(s![z..z + nz, y..y + ny, x..x + nx]).assign(&labels);
@@ -107,18 +120,36 @@ impl Block {
         Ok(blocks)
     }
 
-    /// The block and what lies within so many voxels before and behind it, inside the volume.
-    fn with_rim(self, before: usize, behind: usize, volume: [usize; 3]) -> Self {
-        let origin = self.origin.map(|start| start.saturating_sub(before));
+    /// The block and what lies within so many voxels (z, y, x) before and behind it, inside the volume.
+    fn with_rim(self, before: [usize; 3], behind: [usize; 3], volume: [usize; 3]) -> Self {
+        let origin: [usize; 3] = std::array::from_fn(|axis| self.origin[axis].saturating_sub(before[axis]));
         let shape = std::array::from_fn(|axis| {
-            let end = (self.origin[axis] + self.shape[axis]).saturating_add(behind).min(volume[axis]);
-            end - origin[axis]
+            self.end(axis).saturating_add(behind[axis]).min(volume[axis]) - origin[axis]
         });
         Self { origin, shape }
     }
 
-    fn contains(self, voxel: [usize; 3]) -> bool {
-        (0..3).all(|axis| (self.origin[axis]..self.origin[axis] + self.shape[axis]).contains(&voxel[axis]))
+    /// The first voxel behind the block.
+    fn end(self, axis: usize) -> usize {
+        self.origin[axis] + self.shape[axis]
+    }
+
+    /// Puts into `firsts` the lowest index in raster order of each id that the block's voxels have.
+    fn note_firsts(self, ids: ArrayView3<u32>, volume: [usize; 3], firsts: &mut [Option<u64>]) {
+        for ((z, y), row) in
+            (0..self.shape[0]).flat_map(|z| (0..self.shape[1]).map(move |y| (z, y))).zip(ids.rows())
+        {
+            let row_index = (self.origin[0] + z) as u64 * volume[1] as u64 + (self.origin[1] + y) as u64;
+            let start = row_index * volume[2] as u64 + self.origin[2] as u64;
+            let mut last = 0;
+            for (index, &id) in (start..).zip(row) {
+                if id != last && id != 0 {
+                    let first = &mut firsts[id as usize];
+                    *first = Some(first.map_or(index, |first| first.min(index)));
+                }
+                last = id;
+            }
+        }
     }
 }
 

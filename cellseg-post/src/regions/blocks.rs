@@ -7,9 +7,9 @@ use super::moments::{Moments, gather};
 use super::{Region, describe};
 use crate::blocks::Block;
 use crate::grid::{Grid, all_finite};
-use crate::{Error, LabelStore, MapSource, Spacing};
+use crate::{Error, LabelSource, MapSource, Spacing};
 
-/// [`crate::regions`] of a stored label volume of `shape` (z, y, x), read in blocks.
+/// [`crate::regions`] of a stored label volume, read in blocks of at most `block` (z, y, x) voxels.
 ///
 /// Sizes, places and axes are those of the whole volume to the last bit, since places are summed as integers; intensities
 /// differ by the rounding of sums in another order. Memory holds one block of labels, one of the image, and some 200 bytes
@@ -19,12 +19,12 @@ use crate::{Error, LabelStore, MapSource, Spacing};
 /// [`Error::Storage`]; [`Error::NonFinite`] for the image; [`Error::ShapeMismatch`]; [`Error::Argument`] if the block has no
 /// voxels.
 pub fn regions_in_blocks(
-    labels: &impl LabelStore,
-    shape: [usize; 3],
+    labels: &impl LabelSource,
     image: Option<&dyn MapSource>,
     block: [usize; 3],
     spacing: Spacing,
 ) -> Result<Vec<Region>, Error> {
+    let shape = labels.shape();
     if let Some(image) = image.filter(|image| image.shape() != shape) {
         return Err(Error::ShapeMismatch {
             first: "the labels",

@@ -1,6 +1,7 @@
 use cellseg_post::{
-    Connectivity, Error, LabelStore, MapSource, components, components_in_blocks, instances_in_blocks,
-    mask_above,
+    Connectivity, Error, InstanceOptions, LabelSource, LabelStore, MapSource, Method, Spacing, Threshold,
+    WatershedSeeds, components, components_in_blocks, components_of_ids, components_of_ids_in_blocks,
+    instances, instances_in_blocks, mask_above,
 };
 use ndarray::{Array3, ArrayView3, ArrayViewMut3};
 use proptest::prelude::*;
@@ -25,6 +26,43 @@ proptest! {
     }
 
     #[test]
+    fn blocks_give_the_components_of_ids_of_the_whole_volume_whatever_their_shape(
+        ids in prop::collection::vec(prop_oneof![Just(0u32), Just(3), Just(u32::MAX)], 9 * 8 * 10),
+        block in [1usize..6, 1usize..6, 1usize..14],
+        connectivity in prop_oneof![Just(Connectivity::Six), Just(Connectivity::Eighteen), Just(Connectivity::TwentySix)],
+    ) {
+        let ids = Array3::from_shape_vec((9, 8, 10), ids).unwrap();
+        let mut stored = Array3::<u32>::zeros(ids.dim());
+        let count = components_of_ids_in_blocks(&ids, connectivity, block, &mut stored).unwrap();
+        let whole = components_of_ids(ids.view(), connectivity).unwrap();
+        prop_assert_eq!(count, whole.count());
+        prop_assert_eq!(whole.ids(), stored);
+    }
+
+    #[test]
+    fn objects_much_larger_than_blocks_and_halo_are_stitched(
+        rods in prop::collection::vec((0usize..3, 1usize..5, 10usize..40), 3),
+        block in [3usize..9, 3usize..9, 3usize..9],
+        halo in [2usize..4, 2usize..4, 2usize..4],
+    ) {
+        // Straight rods along z, y or x, too far apart to touch, through many blocks each.
+        let mut map = Array3::<f32>::zeros((40, 40, 40));
+        for (number, (axis, width, length)) in rods.into_iter().enumerate() {
+            let mut part = map.slice_mut(ndarray::s![.., .., ..]);
+            // The first axes of the permuted view are across the rod.
+            part.swap_axes(axis, 2);
+            let at = 13 * number;
+            part.slice_mut(ndarray::s![at..at + width, at..at + width, 0..length]).fill(1.0);
+        }
+        let segment = |map: ArrayView3<f32>| components(mask_above(map, 0.5).view(), Connectivity::TwentySix);
+        let whole = segment(map.view()).unwrap();
+        let mut stored = Array3::<u32>::zeros(map.dim());
+        let count = instances_in_blocks(&map.view(), block, halo, segment, &mut stored).unwrap();
+        prop_assert_eq!(count, whole.count());
+        prop_assert_eq!(whole.ids(), stored);
+    }
+
+    #[test]
     fn objects_smaller_than_the_halo_are_found_as_in_the_whole_volume(
         balls in prop::collection::vec((0usize..4, 0usize..4, 0usize..5, 1usize..3), 1..30),
         block in [3usize..15, 3usize..15, 3usize..15],
@@ -37,8 +75,52 @@ proptest! {
         }
         let segment = |map: ArrayView3<f32>| components(mask_above(map, 0.5).view(), Connectivity::TwentySix);
         let mut stored = Array3::<u32>::zeros(map.dim());
-        let count = instances_in_blocks(&map.view(), block, 6, segment, &mut stored).unwrap();
+        let count = instances_in_blocks(&map.view(), block, [6; 3], segment, &mut stored).unwrap();
         let whole = segment(map.view()).unwrap();
+        prop_assert_eq!(count, whole.count());
+        prop_assert_eq!(whole.ids(), stored);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn each_method_finds_nuclei_in_blocks_as_in_the_whole_volume(
+        jitter in prop::collection::vec([0usize..3, 0usize..3, 0usize..3], 36),
+        block in [9usize..30, 9usize..30, 9usize..25],
+        method in prop_oneof![
+            Just(Method::Peaks),
+            Just(Method::VoronoiOtsu),
+            Just(Method::Watershed(WatershedSeeds::Shape)),
+            Just(Method::Watershed(WatershedSeeds::Cores { threshold: 0.9, min_voxels: 3 })),
+        ],
+    ) {
+        // Balls of diameter 8 on a jittered lattice of 11, most apart and some touching.
+        let centres: Vec<[f32; 3]> = jitter
+            .iter()
+            .enumerate()
+            .map(|(number, jitter)| {
+                let cell = [number / 18, number / 9 % 2, number % 9];
+                [0, 1, 2].map(|axis| (5 + 11 * cell[axis] + jitter[axis]) as f32)
+            })
+            .collect();
+        let map = Array3::from_shape_fn((23, 23, 100), |(z, y, x)| {
+            let place = [z as f32, y as f32, x as f32];
+            let distance = |centre: &[f32; 3]| (0..3).map(|a| (centre[a] - place[a]).powi(2)).sum::<f32>().sqrt();
+            let nearest = centres.iter().map(distance).fold(f32::INFINITY, f32::min);
+            1.0 / (1.0 + (2.0 * (nearest - 4.0)).exp())
+        });
+        let options = InstanceOptions {
+            method,
+            threshold: Threshold::Fixed(0.5),
+            diameter: Some(8.0),
+            ..InstanceOptions::default()
+        };
+        let segment = |map: ArrayView3<f32>| instances(map, Spacing::VOXELS, &options);
+        let whole = segment(map.view()).unwrap();
+        let mut stored = Array3::<u32>::zeros(map.dim());
+        let count = instances_in_blocks(&map.view(), block, [20; 3], segment, &mut stored).unwrap();
         prop_assert_eq!(count, whole.count());
         prop_assert_eq!(whole.ids(), stored);
     }

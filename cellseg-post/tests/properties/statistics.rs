@@ -1,8 +1,8 @@
 use cellseg_post::{
-    Error, LabelStore, MapSource, Region, Spacing, count_in_atlas, local_densities, nearest_neighbours,
+    Error, LabelSource, MapSource, Region, Spacing, count_in_atlas, local_densities, nearest_neighbours,
     regions, regions_in_blocks, solidities,
 };
-use ndarray::{Array3, ArrayView3};
+use ndarray::Array3;
 use proptest::prelude::*;
 
 use super::{spacing, volume};
@@ -31,10 +31,9 @@ proptest! {
     #[test]
     fn blocks_measure_what_the_whole_does(ids in ids(), block in [1usize..9, 1usize..9, 1usize..9], spacing in spacing()) {
         let image = Array3::from_shape_fn(ids.dim(), |(z, y, x)| ((z * 7 + y * 5 + x * 3) % 11) as f32 - 3.0);
-        let (nz, ny, nx) = ids.dim();
         let whole = regions(ids.view(), Some(image.view()), spacing).unwrap();
         let source = image.view();
-        let parts = regions_in_blocks(&ids, [nz, ny, nx], Some(&source), block, spacing).unwrap();
+        let parts = regions_in_blocks(&ids, Some(&source), block, spacing).unwrap();
         prop_assert_eq!(whole.len(), parts.len());
         for (whole, part) in whole.iter().zip(&parts) {
             let without = |region: &Region| Region { intensity: None, ..region.clone() };
@@ -119,25 +118,26 @@ fn an_atlas_of_another_grid_and_a_bad_radius_are_refused() {
 #[test]
 fn blocks_name_a_bad_voxel_by_its_place_in_the_volume_and_pass_on_what_storage_says() {
     struct Broken;
-    impl LabelStore for Broken {
+    impl LabelSource for Broken {
+        fn shape(&self) -> [usize; 3] {
+            [5, 6, 7]
+        }
         fn read(&self, _: [usize; 3], _: ndarray::ArrayViewMut3<u32>) -> Result<(), Error> {
             Err(Error::Storage { message: "the disk is gone".into() })
         }
-        fn write(&mut self, _: [usize; 3], _: ArrayView3<u32>) -> Result<(), Error> {
-            unreachable!("measuring writes nothing")
-        }
     }
     let shape = [5, 6, 7];
-    let error = regions_in_blocks(&Broken, shape, None, [2; 3], Spacing::VOXELS).unwrap_err();
+    let error = regions_in_blocks(&Broken, None, [2; 3], Spacing::VOXELS).unwrap_err();
     assert!(error.to_string().contains("the disk is gone"), "{error}");
     let ids = Array3::from_elem(shape, 1u32);
     let mut image = Array3::<f32>::zeros(shape);
     image[[3, 4, 5]] = f32::NAN;
     let view = image.view();
     let source: &dyn MapSource = &view;
-    let error = regions_in_blocks(&ids, shape, Some(source), [2; 3], Spacing::VOXELS).unwrap_err();
+    let error = regions_in_blocks(&ids, Some(source), [2; 3], Spacing::VOXELS).unwrap_err();
     assert!(matches!(error, Error::NonFinite { position: [3, 4, 5], .. }), "{error}");
-    assert!(regions_in_blocks(&ids, shape, None, [2, 0, 2], Spacing::VOXELS).is_err());
-    let error = regions_in_blocks(&ids, [4, 6, 7], Some(source), [2; 3], Spacing::VOXELS).unwrap_err();
+    assert!(regions_in_blocks(&ids, None, [2, 0, 2], Spacing::VOXELS).is_err());
+    let error = regions_in_blocks(&Array3::<u32>::zeros((4, 6, 7)), Some(source), [2; 3], Spacing::VOXELS)
+        .unwrap_err();
     assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
 }

@@ -1,9 +1,10 @@
 //! Maps and masks.
 
-use super::{Done, Files, lengths, read_ids, read_image, same_shape, with_voxels};
-use crate::cli::{Common, Outcome, Result, settings::Settings};
+use super::{Done, Files, frame, lengths, read_image, read_labels, same_shape, with_voxels};
+use crate::cli::{Common, Outcome, Result, interrupt, settings::Settings};
 use cellseg::{
-    io::write_volume,
+    Error,
+    io::{VolumeReader, write_in_slabs, write_volume},
     post::{self, DenseCrf, OtsuRule, dense_crf_foreground, dice, li, mask_above, triangle},
 };
 use serde::Serialize;
@@ -81,10 +82,19 @@ struct Best {
 impl BestThreshold {
     pub(super) fn run(self) -> Result<Outcome> {
         let map = read_image(&self.map, &self.settings)?;
-        let truth = read_ids(&self.truth, &self.settings)?;
-        same_shape((&self.map, &map), (&self.truth, &truth))?;
+        let truth = read_labels(&self.truth, &self.settings)?;
+        same_shape((&self.map, map.shape()), (&self.truth, truth.shape()))?;
         let range = post::percentiles(map.data.view(), &[0.0, 100.0])?;
+        if range[0] == range[1] {
+            return Err(post::Error::Constant { value: range[0] as f32 }.into());
+        }
         let inside = truth.data.mapv(|id| id > 0);
+        if !inside.iter().any(|inside| *inside) {
+            return Err(Error::usage(format!(
+                "{} has no foreground, so no threshold fits it; give labels with at least one object",
+                self.truth.display()
+            )));
+        }
         let steps = self.steps.get();
         let tried: Vec<Tried> = (1..=steps)
             .map(|step| {
@@ -142,8 +152,8 @@ impl Crf {
         self.common.refuse_existing([&*self.files.output])?;
         let map = read_image(&self.files.input, &self.settings)?;
         let image = read_image(&self.image, &self.settings)?;
-        same_shape((&self.files.input, &map), (&self.image, &image))?;
-        let spacing = lengths(&map, &self.files.input)?;
+        same_shape((&self.files.input, map.shape()), (&self.image, image.shape()))?;
+        let spacing = lengths(map.spacing, &self.files.input)?;
         let defaults = DenseCrf::default();
         let settings = DenseCrf {
             appearance_sigma: self.appearance_sigma.unwrap_or(defaults.appearance_sigma),
@@ -170,8 +180,16 @@ pub(super) struct Semantic {
 
 impl Semantic {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
-        let ids = read_ids(&self.files.input, &self.settings)?;
-        self.files.mask(&ids, ids.data.mapv(|id| id > 0), &self.common)
+        let Files { input, output } = &self.files;
+        self.common.refuse_existing([&**output])?;
+        let reader = VolumeReader::open(input)?;
+        let frame = frame(&reader, &self.settings)?;
+        let [_, ny, nx] = frame.shape;
+        write_in_slabs(output, &frame, self.common.overwrite(), |planes| {
+            interrupt::keep_on()?;
+            let ids = reader.part_labels([planes, 0..ny, 0..nx])?;
+            Ok(ids.data.mapv(|id| u8::from(id > 0)))
+        })?;
+        Done { output: output.clone(), shape: frame.shape, objects: None }.report(&self.common)
     }
 }

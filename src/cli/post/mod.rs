@@ -1,15 +1,18 @@
 //! `cellseg post`: one step of post-processing at a time, from file to file, as in the original's Utilities.
 
+mod blocks;
 mod masks;
 mod objects;
 mod pictures;
 mod volumes;
 
-use super::{Common, Outcome, Result, evaluate, settings::Settings, stats};
+pub(super) use blocks::Stoppable;
+
+use super::{Common, Outcome, Result, evaluate, interrupt, settings::Settings, stats};
 use cellseg::{
     Error, io,
-    io::{Volume, read_labels, read_volume},
-    post,
+    io::{Frame, Volume, VolumeReader, read_volume},
+    post, read_labels_of_any_size,
 };
 use clap::Subcommand;
 use serde::Serialize;
@@ -39,6 +42,8 @@ enum Step {
     Semantic(masks::Semantic),
     /// A mask or a map to labels of instances
     Instances(objects::Instances),
+    /// The connected components of a mask, a map or labels, of volumes of any size
+    Components(blocks::Components),
     /// Number labels 1, 2, ... without gaps
     Relabel(objects::Relabel),
     /// Remove small or large objects
@@ -64,6 +69,7 @@ impl Args {
             Step::Crf(a) => &a.common,
             Step::Semantic(a) => &a.common,
             Step::Instances(a) => &a.common,
+            Step::Components(a) => &a.common,
             Step::Relabel(a) => &a.common,
             Step::Sizes(a) => &a.common,
             Step::Artifacts(a) => &a.common,
@@ -76,7 +82,7 @@ impl Args {
 
 /// Runs the step that the arguments name.
 pub(super) fn run(args: Args) -> Result<Outcome> {
-    match args.step {
+    let done = match args.step {
         Step::Crop(a) => a.run(),
         Step::Fragment(a) => a.run(),
         Step::Resample(a) => a.run(),
@@ -85,12 +91,18 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         Step::Crf(a) => a.run(),
         Step::Semantic(a) => a.run(),
         Step::Instances(a) => a.run(),
+        Step::Components(a) => a.run(),
         Step::Relabel(a) => a.run(),
         Step::Sizes(a) => a.run(),
         Step::Artifacts(a) => a.run(),
         Step::Overlay(a) => a.run(),
         Step::Stats(a) => stats::run(a),
         Step::Score(a) => evaluate::run(a),
+    };
+    match done {
+        // Nothing was written: that is what stopping comes to.
+        Err(_) if interrupt::asked() => Ok(Outcome::Interrupted),
+        other => other,
     }
 }
 
@@ -131,6 +143,7 @@ impl Done {
 impl Files {
     /// Writes labels with `objects` objects and says so.
     fn labels(&self, labels: &Volume<u32>, objects: u32, common: &Common) -> Result<Outcome> {
+        interrupt::keep_on()?;
         io::write_labels(&self.output, labels, common.overwrite())?;
         let objects = Some(objects as usize);
         Done { output: self.output.clone(), shape: labels.shape(), objects }.report(common)
@@ -143,6 +156,7 @@ impl Files {
         mask: ndarray::Array3<bool>,
         common: &Common,
     ) -> Result<Outcome> {
+        interrupt::keep_on()?;
         let voxels = with_voxels(like, mask.mapv(u8::from));
         io::write_volume(&self.output, &voxels, common.overwrite())?;
         Done { output: self.output.clone(), shape: voxels.shape(), objects: None }.report(common)
@@ -155,8 +169,8 @@ fn with_voxels<T, U>(like: &Volume<T>, data: ndarray::Array3<U>) -> Volume<U> {
 }
 
 /// The spacing that lengths are measured in; one unit where it is not known, with a word about it.
-fn lengths<T>(volume: &Volume<T>, path: &Path) -> Result<post::Spacing> {
-    match volume.spacing {
+fn lengths(spacing: Option<io::Spacing>, path: &Path) -> Result<post::Spacing> {
+    match spacing {
         Some(spacing) => {
             let [z, y, x] = spacing.zyx();
             Ok(post::Spacing::new(z, y, x)?)
@@ -171,24 +185,57 @@ fn lengths<T>(volume: &Volume<T>, path: &Path) -> Result<post::Spacing> {
     }
 }
 
+/// What is known of a volume in a file, with the spacing of the settings where they have one.
+fn frame<'a>(reader: &'a VolumeReader, settings: &Settings) -> Result<Frame<'a>> {
+    let spacing = super::settings::spacing(reader.info().spacing, &settings.read()?)?;
+    Ok(Frame { spacing, ..reader.frame() })
+}
+
+/// Reads an image or a map, all values of which are finite.
 fn read_image(path: &Path, settings: &Settings) -> Result<Volume<f32>> {
-    super::settings::with_spacing(read_volume(path)?, &settings.read()?)
+    let volume = super::settings::with_spacing(read_volume(path)?, &settings.read()?)?;
+    if let Some(((z, y, x), value)) = volume.data.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(Error::usage(format!(
+            "{}: the voxel at (z, y, x) = [{z}, {y}, {x}] is {value}; expected finite values only: replace such voxels \
+             first",
+            path.display()
+        )));
+    }
+    interrupt::keep_on()?;
+    Ok(volume)
 }
 
-fn read_ids(path: &Path, settings: &Settings) -> Result<Volume<u32>> {
-    super::settings::with_spacing(read_labels(path)?, &settings.read()?)
+/// Reads labels, with the spacing of the settings where they have one.
+fn read_labels(path: &Path, settings: &Settings) -> Result<Volume<u32>> {
+    super::settings::with_spacing(read_ids(path)?, &settings.read()?)
 }
 
-/// Refuses a volume of another shape, by the names of both files.
-fn same_shape<A, B>(a: (&Path, &Volume<A>), b: (&Path, &Volume<B>)) -> Result<()> {
-    if a.1.shape() == b.1.shape() {
+/// Reads labels; ids of more than 32 bits are renumbered, with a word about it.
+pub(super) fn read_ids(path: &Path) -> Result<Volume<u32>> {
+    let (labels, old_ids) = read_labels_of_any_size(path)?;
+    if let Some(old_ids) = old_ids {
+        tracing::warn!(
+            "{} has ids that do not fit into 32 bits, such as {}: they are taken as 1 to {} in their order; \
+             `cellseg post relabel --old-ids FILE` writes a table of both",
+            path.display(),
+            old_ids[old_ids.len() - 1],
+            old_ids.len() - 1
+        );
+    }
+    interrupt::keep_on()?;
+    Ok(labels)
+}
+
+/// Refuses a volume of another shape (z, y, x), by the names of both files.
+pub(super) fn same_shape(a: (&Path, [usize; 3]), b: (&Path, [usize; 3])) -> Result<()> {
+    if a.1 == b.1 {
         return Ok(());
     }
     Err(Error::usage(format!(
         "{} has shape {:?} and {} {:?} (z, y, x); both must be the same",
         a.0.display(),
-        a.1.shape(),
+        a.1,
         b.0.display(),
-        b.1.shape()
+        b.1
     )))
 }

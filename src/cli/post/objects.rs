@@ -1,13 +1,21 @@
 //! Objects: making and removing them.
 
-use super::{Files, lengths, read_ids, read_image, same_shape, with_voxels};
-use crate::cli::{Common, Outcome, Result, settings::Settings};
+use super::{
+    Done, Files,
+    blocks::{self, ConnectivityName},
+    lengths, read_image, read_labels, same_shape, with_voxels,
+};
+use crate::cli::{
+    Common, Outcome, Result, files, interrupt,
+    settings::{self, Settings},
+};
 use cellseg::{
     Error, io,
     post::{
-        self, Connectivity, InstanceOptions, Labels, MaximaRule, Method, WatershedSeeds, instances,
+        self, InstanceOptions, Labels, MaximaRule, Method, WatershedSeeds, ids_to_u64, instances,
         relabel_sequential, remove_artifacts, voronoi_otsu_as_clesperanto,
     },
+    read_labels_of_any_size,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -31,6 +39,12 @@ pub(super) struct Instances {
     /// Which voxels are connected, for --method components
     #[arg(long, value_enum, default_value = "26")]
     connectivity: ConnectivityName,
+    /// Work in blocks of so many voxels, for volumes that do not fit into memory; needs --threshold and --diameter
+    #[arg(long, value_name = "Z,Y,X", value_parser = files::shape)]
+    block: Option<[usize; 3]>,
+    /// How far around a block to look, in micrometres; two diameters if not given
+    #[arg(long, value_name = "UM", requires = "block")]
+    halo: Option<f64>,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -53,16 +67,6 @@ enum MethodName {
     Cellseg3dVoronoiOtsu,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum ConnectivityName {
-    #[value(name = "6")]
-    Six,
-    #[value(name = "18")]
-    Eighteen,
-    #[value(name = "26")]
-    TwentySix,
-}
-
 /// CellSeg3D's defaults.
 const CELLSEG3D_SIGMA: f64 = 0.65;
 const CELLSEG3D_SEEDS: WatershedSeeds = WatershedSeeds::Cores { threshold: 0.9, min_voxels: 3 };
@@ -70,6 +74,9 @@ const CELLSEG3D_SEEDS: WatershedSeeds = WatershedSeeds::Cores { threshold: 0.9, 
 impl Instances {
     pub(super) fn run(self) -> Result<Outcome> {
         self.common.refuse_existing([&*self.files.output])?;
+        if let Some(block) = self.block {
+            return self.run_in_blocks(block);
+        }
         let map = read_image(&self.files.input, &self.settings)?;
         let labels = if self.method == MethodName::Cellseg3dVoronoiOtsu {
             if self.threshold.is_some() || self.diameter.is_some() || self.min_volume.is_some() {
@@ -81,11 +88,39 @@ impl Instances {
             let image = map.data.view();
             voronoi_otsu_as_clesperanto(image, CELLSEG3D_SIGMA, CELLSEG3D_SIGMA, MaximaRule::Strict)?
         } else {
-            let spacing = lengths(&map, &self.files.input)?;
+            let spacing = lengths(map.spacing, &self.files.input)?;
             instances(map.data.view(), spacing, &self.options()?)?
         };
         let objects = labels.count();
         self.files.labels(&with_voxels(&map, labels.into_ids()), objects, &self.common)
+    }
+
+    fn run_in_blocks(&self, block: [usize; 3]) -> Result<Outcome> {
+        let options = self.options()?;
+        let alone = match self.method {
+            MethodName::Components => {
+                Some("`cellseg post components`, which is exact on volumes of any size")
+            }
+            MethodName::Cellseg3dVoronoiOtsu => Some("--method voronoi-otsu, whose threshold can be given"),
+            _ => None,
+        };
+        if let Some(instead) = alone {
+            return Err(Error::usage(format!("--block does not go with this --method; use {instead}")));
+        }
+        let (post::Threshold::Fixed(_), Some(diameter)) = (options.threshold, options.diameter) else {
+            return Err(Error::usage(
+                "each block would find a threshold and a diameter of its own; give both to all with --threshold and \
+                 --diameter (try them on a part of the volume: cellseg post crop)",
+            ));
+        };
+        blocks::instances(
+            &self.files,
+            block,
+            self.halo.unwrap_or(2.0 * diameter),
+            &options,
+            &self.settings,
+            &self.common,
+        )
     }
 
     fn options(&self) -> Result<InstanceOptions> {
@@ -97,11 +132,7 @@ impl Instances {
             MethodName::Components => Method::Components,
             MethodName::Cellseg3dWatershed => Method::Watershed(CELLSEG3D_SEEDS),
         };
-        options.connectivity = match self.connectivity {
-            ConnectivityName::Six => Connectivity::Six,
-            ConnectivityName::Eighteen => Connectivity::Eighteen,
-            ConnectivityName::TwentySix => Connectivity::TwentySix,
-        };
+        options.connectivity = self.connectivity.into();
         if let Some(threshold) = self.threshold {
             options.threshold = post::Threshold::Fixed(threshold);
         }
@@ -115,6 +146,12 @@ impl Instances {
 pub(super) struct Relabel {
     #[command(flatten)]
     files: Files,
+    /// Where a table of the new and the old ids goes (.csv, or .parquet where the program was built with it)
+    #[arg(long, value_name = "FILE")]
+    old_ids: Option<PathBuf>,
+    /// Write ids of 64 bits, for programs that want them so
+    #[arg(long)]
+    u64: bool,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -123,11 +160,34 @@ pub(super) struct Relabel {
 
 impl Relabel {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
-        let ids = read_ids(&self.files.input, &self.settings)?;
-        let relabelled = relabel_sequential(ids.data.view());
-        let objects = relabelled.old_ids.len() as u32 - 1;
-        self.files.labels(&with_voxels(&ids, relabelled.ids), objects, &self.common)
+        let Self { files, old_ids: table, common, .. } = &self;
+        common.refuse_existing(
+            [Some(&files.output), table.as_ref()].into_iter().flatten().map(PathBuf::as_path),
+        )?;
+        table.as_ref().map(io::TableFormat::of).transpose()?;
+        let (ids, old_ids) = read_labels_of_any_size(&files.input)?;
+        let ids = settings::with_spacing(ids, &self.settings.read()?)?;
+        let (ids, old_ids) = match old_ids {
+            Some(old_ids) => (ids, old_ids),
+            None => {
+                let relabelled = relabel_sequential(ids.data.view());
+                let old_ids = relabelled.old_ids.into_iter().map(u64::from).collect();
+                (with_voxels(&ids, relabelled.ids), old_ids)
+            }
+        };
+        if let Some(path) = table {
+            let rows =
+                (1u64..).zip(&old_ids[1..]).map(|(new, old)| [io::Cell::from(new), io::Cell::from(*old)]);
+            io::write_table(path, ["label", "old_label"], rows, common.overwrite())?;
+        }
+        let objects = old_ids.len() as u32 - 1;
+        if self.u64 {
+            let wide = with_voxels(&ids, ids_to_u64(ids.data.view()));
+            io::write_volume(&files.output, &wide, common.overwrite())?;
+            let (output, shape) = (files.output.clone(), ids.shape());
+            return Done { output, shape, objects: Some(objects as usize) }.report(common);
+        }
+        files.labels(&ids, objects, common)
     }
 }
 
@@ -164,14 +224,25 @@ impl Sizes {
                  --max-volume",
             ));
         }
-        let ids = read_ids(&self.files.input, &self.settings)?;
+        let voxels = self.min_voxels.unwrap_or(0)..=self.max_voxels.unwrap_or(u64::MAX);
+        let volume = self.min_volume.unwrap_or(0.0)..=self.max_volume.unwrap_or(f64::INFINITY);
+        // Written so that NaN is refused too.
+        if voxels.is_empty() || !(*volume.start() >= 0.0 && volume.start() <= volume.end()) {
+            return Err(Error::usage(format!(
+                "no object has {} to {} voxels and {} to {} um3; give sizes from 0 on, the smaller one as --min",
+                voxels.start(),
+                voxels.end(),
+                volume.start(),
+                volume.end()
+            )));
+        }
+        let ids = read_labels(&self.files.input, &self.settings)?;
         let mut labels = Labels::from_ids(ids.data.view());
         if in_voxels {
-            labels = labels.filter_voxels(self.min_voxels.unwrap_or(0)..=self.max_voxels.unwrap_or(u64::MAX));
+            labels = labels.filter_voxels(voxels);
         }
         if in_volume {
-            let range = self.min_volume.unwrap_or(0.0)..=self.max_volume.unwrap_or(f64::INFINITY);
-            labels = labels.filter_volume(range, lengths(&ids, &self.files.input)?);
+            labels = labels.filter_volume(volume, lengths(ids.spacing, &self.files.input)?);
         }
         let objects = labels.count();
         self.files.labels(&with_voxels(&ids, labels.into_ids()), objects, &self.common)
@@ -211,12 +282,12 @@ struct Why {
 impl Artifacts {
     pub(super) fn run(self) -> Result<Outcome> {
         self.common.refuse_existing([&*self.files.output])?;
-        let ids = read_ids(&self.files.input, &self.settings)?;
+        let ids = read_labels(&self.files.input, &self.settings)?;
         let image = self.image.as_ref().map(|path| read_image(path, &self.settings)).transpose()?;
         if let (Some(path), Some(image)) = (&self.image, &image) {
-            same_shape((&self.files.input, &ids), (path, image))?;
+            same_shape((&self.files.input, ids.shape()), (path, image.shape()))?;
         }
-        let spacing = lengths(&ids, &self.files.input)?;
+        let spacing = lengths(ids.spacing, &self.files.input)?;
         let labels = Labels::from_ids(ids.data.view());
         // Ids as in the file, so that the reasons can be looked up there.
         let mut old_ids = vec![0; labels.count() as usize + 1];
@@ -229,6 +300,7 @@ impl Artifacts {
         });
         let objects = labels.count();
         let report = Cleaned { output: self.files.output, objects, removed: removed.collect() };
+        interrupt::keep_on()?;
         io::write_labels(&report.output, &with_voxels(&ids, labels.into_ids()), self.common.overwrite())?;
         self.common.report(&report, |out| {
             for object in &report.removed {

@@ -1,6 +1,6 @@
 //! Pictures of volumes and labels.
 
-use super::{read_ids, read_image, same_shape};
+use super::{read_image, read_labels, same_shape};
 use crate::cli::{Common, Outcome, Result, settings::Settings};
 use cellseg::io::preview::{PreviewOptions, preview, write_png};
 use serde::Serialize;
@@ -30,8 +30,8 @@ impl Overlay {
     pub(super) fn run(self) -> Result<Outcome> {
         self.common.refuse_existing([&*self.output])?;
         let image = read_image(&self.image, &self.settings)?;
-        let labels = read_ids(&self.labels, &self.settings)?;
-        same_shape((&self.image, &image), (&self.labels, &labels))?;
+        let labels = read_labels(&self.labels, &self.settings)?;
+        same_shape((&self.image, image.shape()), (&self.labels, labels.shape()))?;
         let spacing = image.spacing.or(labels.spacing);
         let (voxels, ids) = (image.data.view(), labels.data.view());
         let picture = preview(voxels, Some(ids), spacing, &PreviewOptions::default())?;
