@@ -114,6 +114,65 @@ fn instances_and_masks_go_over_into_each_other() {
 }
 
 #[test]
+fn seeds_are_flooded_and_what_was_divided_too_far_is_merged() {
+    let bench = Bench::new();
+    // Two balls of radius 6, 9 voxels apart, the second one dimmer; and their map as it falls off.
+    let place = |z: usize, y: usize, x: usize, centre: f32| {
+        ((z as f32 - 8.0).powi(2) + (y as f32 - 8.0).powi(2) + (x as f32 - centre).powi(2)).sqrt()
+    };
+    let map = Array3::from_shape_fn((17, 17, 26), |(z, y, x)| {
+        let fall = |distance: f32| 1.0 / (1.0 + (distance - 6.0).exp());
+        fall(place(z, y, x, 8.0)).max(0.9 * fall(place(z, y, x, 17.0)))
+    });
+    bench.volume("p.tif", map.clone());
+    let objects = |line: &str| {
+        json(&bench.succeed(&format!("post {line} --spacing 1,1,1 --force --json")))["objects"].clone()
+    };
+    for options in [
+        "--method peaks --h 0.01",
+        "--method distance --h 0.3 --threshold 0.4",
+        "--method blobs --h 0.02 --threshold 0.4 --diameter 10",
+    ] {
+        assert_eq!(objects(&format!("seeds p.tif -o s.tif {options}")), 2, "{options}");
+        let seeds = bench.ids("s.tif");
+        assert!(seeds.slice(s![6..11, 6..11, 5..11]).iter().any(|&id| id > 0), "{options}");
+        assert!(seeds.slice(s![6..11, 6..11, 14..20]).iter().any(|&id| id > 0), "{options}");
+    }
+    assert_eq!(objects("seeds p.tif -o t.tif --h 0.01 --apart 12"), 1);
+
+    assert_eq!(objects("watershed p.tif --seeds s.tif --threshold 0.4 -o w.tif"), 2);
+    let whole = bench.ids("w.tif");
+    assert!(Zip::from(&whole).and(&map).all(|&id, &value| (id > 0) == (value > 0.4)));
+    assert!(whole[[8, 8, 4]] != whole[[8, 8, 21]]);
+    assert_eq!(objects("watershed p.tif --seeds s.tif --threshold 0.4 --line -o l.tif"), 2);
+    let lined = bench.ids("l.tif");
+    assert!(Zip::from(&lined).and(&whole).all(|&thin, &id| thin == 0 || thin == id));
+    assert!(lined.iter().filter(|&&id| id > 0).count() < whole.iter().filter(|&&id| id > 0).count());
+    assert_eq!(objects("watershed p.tif --seeds s.tif --threshold 0.4 --compactness 10 -o c.tif"), 2);
+    assert_eq!(objects("watershed p.tif --saliency 0.01 --threshold 0.4 -o h.tif"), 2);
+    assert_eq!(objects("watershed p.tif --saliency 0.6 --threshold 0.4 -o h.tif"), 1);
+
+    bench.volume("b.tif", map.mapv(|value| 1.0 - value));
+    assert_eq!(objects("merge w.tif --borders b.tif --below 0.9 -o m.tif"), 1);
+    assert_eq!(objects("merge w.tif --borders b.tif --below 0 -o m.tif"), 2);
+
+    bench.volume("small.npy", Array3::zeros((2, 2, 2)));
+    for (line, needle) in [
+        ("seeds p.tif -o x.tif --h=-1", "-1"),
+        ("seeds p.tif -o x.tif --h 1 --method blobs", "--diameter"),
+        ("seeds p.tif -o x.tif --h 1 --method distance", "--threshold"),
+        ("watershed p.tif --seeds small.npy -o x.tif", "[2, 2, 2]"),
+        ("watershed p.tif --saliency=-1 -o x.tif", "--saliency is -1"),
+        ("watershed p.tif --seeds s.tif --compactness=-1 -o x.tif", "-1"),
+        ("merge w.tif --borders small.npy --below 1 -o x.tif", "[2, 2, 2]"),
+        ("merge w.tif --borders b.tif --below nan -o x.tif", "NaN"),
+    ] {
+        bench.fail(&format!("post {line}"), &[needle]);
+    }
+    assert!(!bench.path("x.tif").exists());
+}
+
+#[test]
 fn small_and_large_objects_go_by_voxels_and_by_volume() {
     let bench = Bench::new();
     bench.labels("l.tif");

@@ -1,6 +1,7 @@
 //! `cellseg post`: one step of post-processing at a time, from file to file, as in the original's Utilities.
 
 mod blocks;
+mod flooding;
 mod masks;
 mod objects;
 mod pictures;
@@ -44,6 +45,12 @@ enum Step {
     Instances(objects::Instances),
     /// The connected components of a mask, a map or labels, of volumes of any size
     Components(blocks::Components),
+    /// Seeds: the maxima of a map, of its blobs, or of the distance to the background
+    Seeds(flooding::Seeds),
+    /// A watershed from seeds, or without any by how much objects stand out
+    Watershed(flooding::Watershed),
+    /// Merge touching objects whose common border is weak
+    Merge(flooding::Merge),
     /// Number labels 1, 2, ... without gaps
     Relabel(objects::Relabel),
     /// Remove small or large objects
@@ -70,6 +77,9 @@ impl Args {
             Step::Semantic(a) => &a.common,
             Step::Instances(a) => &a.common,
             Step::Components(a) => &a.common,
+            Step::Seeds(a) => &a.common,
+            Step::Watershed(a) => &a.common,
+            Step::Merge(a) => &a.common,
             Step::Relabel(a) => &a.common,
             Step::Sizes(a) => &a.common,
             Step::Artifacts(a) => &a.common,
@@ -92,6 +102,9 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         Step::Semantic(a) => a.run(),
         Step::Instances(a) => a.run(),
         Step::Components(a) => a.run(),
+        Step::Seeds(a) => a.run(),
+        Step::Watershed(a) => a.run(),
+        Step::Merge(a) => a.run(),
         Step::Relabel(a) => a.run(),
         Step::Sizes(a) => a.run(),
         Step::Artifacts(a) => a.run(),
