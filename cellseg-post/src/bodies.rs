@@ -67,7 +67,7 @@ impl BodyRuns {
     }
 
     /// The numbers of all components.
-    fn all(&self) -> Range<u32> {
+    pub(crate) fn all(&self) -> Range<u32> {
         1..self.first.len() as u32
     }
 

@@ -49,7 +49,6 @@ mod blocks;
 mod bodies;
 mod components;
 mod crf;
-mod disjoint;
 mod distance;
 mod error;
 mod float_order;

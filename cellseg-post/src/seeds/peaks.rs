@@ -11,7 +11,8 @@ use rustc_hash::FxHashMap;
 use super::by_height::ByHeight;
 use crate::bodies::{BodyRun, BodyRuns, BoxGrid};
 use crate::components::Bodies;
-use crate::grid::{Around, Grid, Jumps, Neighbourhood, all_finite, raster, same_shape};
+use crate::grid::{Around, Grid, Jumps, all_finite, raster, same_shape};
+use crate::memory::zeros;
 use crate::union_find::UnionFind;
 use crate::wide::wide;
 use crate::{Connectivity, Error, Spacing};
@@ -32,8 +33,8 @@ pub struct Peak {
 /// Of equally high summits that meet, the first in raster order outlives the other.
 ///
 /// # Errors
-/// [`Error::ShapeMismatch`], [`Error::NonFinite`], [`Error::TooLarge`] for 2^32 - 1 voxels and more, or
-/// [`Error::Argument`] if `h` is negative or NaN.
+/// [`Error::ShapeMismatch`], [`Error::NonFinite`], [`Error::TooLarge`] for 2^32 - 1 voxels and more, those of a rim around a
+/// component that fills the volume included, or [`Error::Argument`] if `h` is negative or NaN.
 pub fn persistent_peaks(
     height: ArrayView3<f32>,
     mask: ArrayView3<bool>,
@@ -52,27 +53,27 @@ pub fn persistent_peaks(
     let heights = raster(&height);
     all_finite(grid, &heights)?;
     let bodies = BodyRuns::new(Bodies::of_mask(grid, &raster(&mask), connectivity)?);
+    // Large components come first, so that no thread is left with one alone in the end.
     let (large, small) = bodies.large_and_small();
-    let found: Vec<Vec<Peak>> = small
-        .par_chunks(64)
-        .map_init(
-            || Landscape::new(connectivity),
-            |landscape, part| {
-                let mut peaks = Vec::new();
-                for &body in part {
-                    landscape.copy(grid, &heights, bodies.of(body));
-                    landscape.rise(|peak| peaks.extend(Some(peak).filter(|peak| stands_out(peak, h))));
-                }
-                peaks
-            },
-        )
+    let boxed = |body: u32| BoxGrid::around(grid, bodies.of(body)).len();
+    if large.iter().any(|&body| u32::try_from(boxed(body)).is_err()) {
+        return Err(Error::TooLarge { shape: grid.shape(), limit: u64::from(u32::MAX) });
+    }
+    let parts: Vec<&[u32]> = large.chunks(1).chain(small.chunks(64)).collect();
+    let found: Vec<Vec<Peak>> = parts
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|part| {
+            let mut landscape = Landscape::new(connectivity);
+            let mut peaks = Vec::new();
+            for &body in part {
+                landscape.copy(grid, &heights, bodies.of(body));
+                landscape.rise(|peak| peaks.extend(Some(peak).filter(|peak| stands_out(peak, h))));
+            }
+            peaks
+        })
         .collect();
     let mut peaks: Vec<Peak> = found.into_iter().flatten().collect();
-    if !large.is_empty() {
-        let runs = large.iter().flat_map(|&body| bodies.of(body));
-        let all = in_place(grid, &heights, runs, connectivity);
-        peaks.extend(all.into_iter().filter(|peak| stands_out(peak, h)));
-    }
     peaks.sort_by(|a, b| b.height.total_cmp(&a.height).then(a.position.cmp(&b.position)));
     Ok(peaks)
 }
@@ -147,24 +148,6 @@ wide! {
     }
 }
 
-/// The peaks of components without copies of them.
-fn in_place<'a>(
-    grid: Grid,
-    heights: &[f32],
-    runs: impl Iterator<Item = &'a BodyRun>,
-    connectivity: Connectivity,
-) -> Vec<Peak> {
-    let hood = Neighbourhood::new(grid, connectivity);
-    let mut order = ByHeight::default();
-    order.extend(runs.flat_map(|run| run.voxels(grid)).map(|index| (heights[index], index)));
-    let mut hills = Hills::default();
-    hills.clear(grid.len());
-    for (height, index) in order.falling() {
-        hills.rise(index, height, &hood);
-    }
-    hills.summits.iter().map(|summit| summit.at(grid.position(summit.index))).collect()
-}
-
 /// Voxels that have not met a higher hill yet, and where they began.
 struct Summit {
     index: usize,
@@ -191,7 +174,12 @@ struct Hills {
 impl Hills {
     fn clear(&mut self, len: usize) {
         self.of_voxel.clear();
-        self.of_voxel.resize(len, 0);
+        if len <= self.of_voxel.capacity() {
+            self.of_voxel.resize(len, 0);
+        } else {
+            let line = Grid { nz: 1, ny: 1, nx: len };
+            self.of_voxel = zeros(line).into_raw_vec_and_offset().0;
+        }
         self.sets = UnionFind::new(1);
         self.summits.clear();
     }
@@ -287,34 +275,4 @@ pub fn seed_volume(peaks: &[Peak], shape: [usize; 3]) -> Result<Array3<u32>, Err
         *seed = id;
     }
     Ok(seeds)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn peaks_found_in_place_are_those_of_components_in_boxes(
-            voxels in prop::collection::vec((0u8..7, 0u8..4), 5 * 6 * 9),
-            connectivity in prop_oneof![Just(Connectivity::Six), Just(Connectivity::TwentySix)],
-        ) {
-            let shape = (5, 6, 9);
-            let height = Array3::from_shape_vec(shape, voxels.iter().map(|voxel| f32::from(voxel.0)).collect()).unwrap();
-            let mask = Array3::from_shape_vec(shape, voxels.iter().map(|voxel| voxel.1 != 0).collect()).unwrap();
-            let apart = persistent_peaks(height.view(), mask.view(), 0.0, connectivity).unwrap();
-            let grid = Grid::of(&height.view());
-            let heights = raster(&height.view()).into_owned();
-            let runs: Vec<BodyRun> = mask
-                .indexed_iter()
-                .filter(|(_, inside)| **inside)
-                .map(|((z, y, x), _)| BodyRun { row: (z * grid.ny + y) as u32, start: x as u32, end: x as u32 + 1 })
-                .collect();
-            let mut together = in_place(grid, &heights, runs.iter(), connectivity);
-            together.retain(|peak| stands_out(peak, 0.0));
-            prop_assert_eq!(apart, together);
-        }
-    }
 }

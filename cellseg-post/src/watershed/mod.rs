@@ -11,7 +11,11 @@
 mod basin;
 mod front;
 mod hierarchy;
-mod skimage;
+mod leaving;
+mod seed_order;
+
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
@@ -20,12 +24,12 @@ pub use hierarchy::{Merge, Saliency, WatershedHierarchy};
 
 use crate::bodies::{BodyRun, BodyRuns};
 use crate::components::Bodies;
-use crate::disjoint::Disjoint;
 use crate::grid::{Around, Grid, Neighbourhood, all_finite, raster, same_shape};
 use crate::memory::{prefetch, zeros};
 use crate::{Connectivity, Error};
 use basin::Basin;
-use front::Front;
+use front::{Front, Queue};
+use seed_order::SeedOrder;
 
 /// Which of equally high seeds floods first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,10 +99,10 @@ pub fn watershed_with(
     let map = Map { grid, heights: &heights, seeds: &seeds, inside: &inside };
     let mut ids = zeros(grid);
     let voxels = ids.as_slice_mut().expect("zeros are made in raster order");
-    if flood.ties == SeedTies::Skimage || flood.compactness > 0.0 || flood.line {
-        skimage::flood(&map, flood, voxels);
+    if flood.compactness > 0.0 || flood.line {
+        leaving::flood(&map, flood, voxels);
     } else {
-        by_components(&map, flood.connectivity, voxels)?;
+        by_components(&map, flood, voxels)?;
     }
     Ok(ids)
 }
@@ -112,50 +116,60 @@ struct Map<'a> {
 }
 
 impl Map<'_> {
-    /// Asks for what the flood of a voxel that is likely to be next will look at: levels leap through the volume.
-    fn fetch_around(&self, ids: &[u32], index: usize) {
+    /// Asks for what the flood of a voxel that is taken soon will look at: levels leap through the volume.
+    fn fetch_around<T>(&self, states: &[T], index: usize) {
         let (row, plane) = (self.grid.nx as isize, self.grid.plane() as isize);
         for step in [0, -row, row, -plane, plane] {
             let place = index.wrapping_add_signed(step);
-            prefetch(ids, place);
-            prefetch(self.inside, place);
+            prefetch(states, place);
             prefetch(self.heights, place);
         }
     }
 }
 
+/// The label of voxels that no flood has reached yet.
+const FREE: u32 = u32::MAX;
+
+/// The same numbers for several floods, no two of which reach one voxel.
+fn shared(labels: &mut [u32]) -> &[AtomicU32] {
+    // SAFETY: atomic numbers lie in memory as plain ones do, and nobody else has these while they are borrowed.
+    unsafe { &*(std::ptr::from_mut(labels) as *const [AtomicU32]) }
+}
+
 /// Floods each component of the mask.
-fn by_components(map: &Map, connectivity: Connectivity, ids: &mut [u32]) -> Result<(), Error> {
+fn by_components(map: &Map, flood: &Flood, ids: &mut [u32]) -> Result<(), Error> {
+    let connectivity = flood.connectivity;
     let bodies = BodyRuns::new(Bodies::of_mask(map.grid, map.inside, connectivity)?);
     let (large, small) = bodies.large_and_small();
-    let out = Disjoint::new(ids);
-    small.par_iter().with_max_len(256).for_each_init(
-        || Basin::new(connectivity),
-        |basin, &body| {
-            let runs = bodies.of(body);
-            if let Some(id) = only_seed(map, runs) {
-                for run in runs {
-                    // SAFETY: no two components share a voxel, and each is treated once.
-                    unsafe { out.slice(run.voxels(map.grid)) }.fill(id);
+    let order = match flood.ties {
+        SeedTies::Raster => SeedOrder::raster(),
+        SeedTies::Skimage => SeedOrder::of_skimage(map, &bodies, connectivity),
+    };
+    let ids = shared(ids);
+    let in_place = || {
+        large
+            .par_iter()
+            .with_max_len(1)
+            .for_each(|&body| in_place(map, bodies.of(body), connectivity, &order, ids));
+    };
+    let in_boxes = || {
+        small.par_iter().with_max_len(256).for_each_init(
+            || Basin::new(connectivity),
+            |basin, &body| {
+                let runs = bodies.of(body);
+                match only_seed(map, runs) {
+                    // They are 0 already.
+                    Some(0) => (),
+                    Some(id) => runs
+                        .iter()
+                        .flat_map(|run| &ids[run.voxels(map.grid)])
+                        .for_each(|to| to.store(id, Relaxed)),
+                    None => basin.flood(map, runs, &order, ids),
                 }
-            } else if basin.flood(map, runs) {
-                for (run, labels) in runs.iter().zip(basin.labels(runs)) {
-                    // SAFETY: as above.
-                    basin.name(labels, unsafe { out.slice(run.voxels(map.grid)) });
-                }
-            }
-        },
-    );
-    if !large.is_empty() {
-        for &body in &large {
-            for run in bodies.of(body) {
-                let voxels = run.voxels(map.grid);
-                ids[voxels.clone()].copy_from_slice(&map.seeds[voxels]);
-            }
-        }
-        let voxels = large.iter().flat_map(|&body| bodies.of(body)).flat_map(|run| run.voxels(map.grid));
-        in_place(map, connectivity, voxels, ids);
-    }
+            },
+        );
+    };
+    rayon::join(in_place, in_boxes);
     Ok(())
 }
 
@@ -173,31 +187,49 @@ fn only_seed(map: &Map, runs: &[BodyRun]) -> Option<u32> {
     Some(only)
 }
 
-/// Floods from the ids of `voxels`, which come in raster order component by component, without copies of the volume.
-fn in_place(
-    map: &Map,
-    connectivity: Connectivity,
-    voxels: impl Iterator<Item = usize> + Clone,
-    ids: &mut [u32],
-) {
-    let hood = Neighbourhood::new(map.grid, connectivity);
-    let mut next = zeros(map.grid);
-    let mut front = Front::default();
-    let values = voxels.clone().map(|index| map.heights[index]);
-    let next = next.as_slice_mut().expect("zeros are made in raster order");
-    let mut queue = front.over_many(map.heights, next, values);
-    for index in voxels.filter(|&index| ids[index] != 0) {
-        queue.push(index as u32, map.heights[index]);
-    }
-    while let Some((index, level)) = queue.pop() {
-        if let Some(next) = queue.upcoming() {
-            map.fetch_around(ids, next as usize);
+/// Floods the component of these runs, in raster order, without a copy of it; `ids` are 0 in and around it.
+fn in_place(map: &Map, runs: &[BodyRun], connectivity: Connectivity, order: &SeedOrder, ids: &[AtomicU32]) {
+    let (mut seeds, mut names) = (Vec::new(), Vec::new());
+    for run in runs {
+        let voxels = run.voxels(map.grid);
+        for (index, (id, &seed)) in
+            (voxels.start as u32..).zip(ids[voxels.clone()].iter().zip(&map.seeds[voxels]))
+        {
+            id.store(if seed == 0 { FREE } else { names.len() as u32 }, Relaxed);
+            if seed != 0 {
+                names.push(seed);
+                seeds.push(index);
+            }
         }
-        let id = ids[index as usize];
-        hood.each(index as usize, |other| {
-            if map.inside[other] && ids[other] == 0 {
-                ids[other] = id;
-                queue.push(other as u32, map.heights[other].max(level));
+    }
+    order.sort(&mut seeds, |&index| index as usize);
+    let mut front = Front::default();
+    let mut queue = front.over(map.heights, runs.iter().map(|run| &map.heights[run.voxels(map.grid)]));
+    seeds.iter().for_each(|&seed| queue.push(seed));
+    pour(queue, ids, &Neighbourhood::new(map.grid, connectivity), |soon| map.fetch_around(ids, soon));
+    for run in runs {
+        for id in &ids[run.voxels(map.grid)] {
+            let label = id.load(Relaxed);
+            id.store(if label == FREE { 0 } else { names[label as usize] }, Relaxed);
+        }
+    }
+}
+
+/// How many voxels ahead of the flood memory is asked for.
+const AHEAD: u32 = 4;
+
+/// Floods what is [`FREE`] of `labels` from the voxels in the queue; `fetch` asks for what the flood of one that is taken
+/// soon will look at.
+fn pour(mut queue: Queue, labels: &[AtomicU32], around: &impl Around, fetch: impl Fn(usize)) {
+    while let Some(voxel) = queue.pop() {
+        if let Some(soon) = queue.ahead(AHEAD) {
+            fetch(soon as usize);
+        }
+        let label = labels[voxel as usize].load(Relaxed);
+        around.each(voxel as usize, |other| {
+            if labels[other].load(Relaxed) == FREE {
+                labels[other].store(label, Relaxed);
+                queue.push(other as u32);
             }
         });
     }
@@ -221,12 +253,14 @@ mod tests {
             let seeds: Vec<u32> =
                 voxels.iter().zip(1..).map(|(voxel, index)| if voxel.1 == 0 { index } else { 0 }).collect();
             let map = Map { grid, heights: &heights, seeds: &seeds, inside: &inside };
+            let flood = Flood { connectivity, ..Flood::default() };
             let mut apart = vec![0; grid.len()];
-            by_components(&map, connectivity, &mut apart).unwrap();
-            let mut together: Vec<u32> =
-                seeds.iter().zip(&inside).map(|(&seed, &inside)| if inside { seed } else { 0 }).collect();
-            let voxels = (0..grid.len()).filter(|&index| inside[index]);
-            in_place(&map, connectivity, voxels, &mut together);
+            by_components(&map, &flood, &mut apart).unwrap();
+            let mut together = vec![0; grid.len()];
+            let bodies = BodyRuns::new(Bodies::of_mask(grid, &inside, connectivity).unwrap());
+            for body in bodies.all() {
+                in_place(&map, bodies.of(body), connectivity, &SeedOrder::raster(), shared(&mut together));
+            }
             prop_assert_eq!(apart, together);
         }
     }

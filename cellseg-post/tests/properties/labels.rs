@@ -2,11 +2,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use cellseg_post::{
-    Connectivity, Labels, components, components_of_ids, fill_holes, relabel_sequential, watershed,
+    Connectivity, Flood, Labels, SeedTies, components, components_of_ids, fill_holes, relabel_sequential,
+    watershed, watershed_with,
 };
 use ndarray::Array3;
 use proptest::prelude::*;
 
+use super::threads::on_threads;
 use super::{mask, steps, volume};
 
 type Voxel = (usize, usize, usize);
@@ -61,8 +63,66 @@ fn components_by_flood_fill<T: Copy + Default + PartialEq>(
     ids
 }
 
-/// One heap of (level, arrival, raster order), nothing else.
-fn watershed_by_one_heap(
+/// A voxel that waits to flood its neighbours: its level, its arrival, itself.
+type Entry = (u32, u32, Voxel);
+
+/// What the entries of a flood are taken from.
+trait Queue: Default {
+    fn push(&mut self, entry: Entry);
+    fn pop(&mut self) -> Option<Entry>;
+}
+
+/// By level, arrival and raster order.
+impl Queue for BinaryHeap<Reverse<Entry>> {
+    fn push(&mut self, entry: Entry) {
+        self.push(Reverse(entry));
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        self.pop().map(|Reverse(entry)| entry)
+    }
+}
+
+/// By level and arrival, swap by swap as scikit-image's `heap_general.pxi` describes it.
+#[derive(Default)]
+struct SwappingHeap(Vec<Entry>);
+
+impl SwappingHeap {
+    fn smaller(&self, a: usize, b: usize) -> bool {
+        (self.0[a].0, self.0[a].1) < (self.0[b].0, self.0[b].1)
+    }
+}
+
+impl Queue for SwappingHeap {
+    fn push(&mut self, entry: Entry) {
+        self.0.push(entry);
+        let mut child = self.0.len() - 1;
+        while child > 0 && self.smaller(child, (child - 1) / 2) {
+            self.0.swap(child, (child - 1) / 2);
+            child = (child - 1) / 2;
+        }
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let last = self.0.len().checked_sub(1)?;
+        self.0.swap(0, last);
+        let first = self.0.pop();
+        let mut place = 0;
+        loop {
+            let children = (2 * place + 1..2 * place + 3).filter(|&child| child < last);
+            let smallest =
+                children.fold(place, |best, child| if self.smaller(child, best) { child } else { best });
+            if smallest == place {
+                return first;
+            }
+            self.0.swap(place, smallest);
+            place = smallest;
+        }
+    }
+}
+
+/// One flood of the whole volume, nothing else.
+fn watershed_by_one_queue<Q: Queue>(
     landscape: &Array3<f32>,
     seeds: &Array3<u32>,
     mask: &Array3<bool>,
@@ -70,19 +130,54 @@ fn watershed_by_one_heap(
 ) -> Array3<u32> {
     let mut ids = Array3::from_shape_fn(mask.dim(), |at| if mask[at] { seeds[at] } else { 0 });
     let level = |at: Voxel| (landscape[at] * 4.0) as u32;
-    let mut heap: BinaryHeap<_> =
-        ids.indexed_iter().filter(|(_, id)| **id != 0).map(|(at, _)| Reverse((level(at), 0, at))).collect();
+    let mut queue = Q::default();
+    ids.indexed_iter().filter(|(_, id)| **id != 0).for_each(|(at, _)| queue.push((level(at), 0, at)));
     let mut arrivals = 0;
-    while let Some(Reverse((high, _, voxel))) = heap.pop() {
+    while let Some((high, _, voxel)) = queue.pop() {
         for other in neighbours(voxel, mask.dim(), connectivity) {
             if mask[other] && ids[other] == 0 {
                 ids[other] = ids[voxel];
                 arrivals += 1;
-                heap.push(Reverse((level(other).max(high), arrivals, other)));
+                queue.push((level(other).max(high), arrivals, other));
             }
         }
     }
     ids
+}
+
+/// Two stairs from corner to corner, each one component whose box is nearly the volume.
+fn stairs() -> (Array3<f32>, Array3<u32>, Array3<bool>) {
+    let side = 130;
+    let mut mask = Array3::from_elem((side, side, side), false);
+    for (step, above) in (0..side - 4).flat_map(|step| [(step, 0), (step, 3)]) {
+        let (z, y, x) = (step, step, step + above);
+        [(z, y, x), (z, y, x + 1), (z, y + 1, x + 1)].into_iter().for_each(|at| mask[at] = true);
+    }
+    let landscape = Array3::from_shape_fn(mask.dim(), |(z, y, x)| ((z * 7 + y * 5 + x * 3) % 11) as f32);
+    let seeds = Array3::from_shape_fn(mask.dim(), |(z, y, x)| {
+        if mask[(z, y, x)] && (z * 5 + y * 11 + x * 17) % 13 < 2 { (z % 9 + x % 4 + 1) as u32 } else { 0 }
+    });
+    (landscape, seeds, mask)
+}
+
+#[test]
+fn components_that_span_the_volume_are_flooded_like_any_on_any_number_of_threads() {
+    let (landscape, seeds, mask) = stairs();
+    let connectivity = Connectivity::Six;
+    assert_eq!(components(mask.view(), connectivity).unwrap().count(), 2);
+    let raster =
+        watershed_by_one_queue::<BinaryHeap<Reverse<Entry>>>(&landscape, &seeds, &mask, connectivity);
+    let skimage = watershed_by_one_queue::<SwappingHeap>(&landscape, &seeds, &mask, connectivity);
+    assert_ne!(raster, skimage, "equal seeds decide");
+    for (ties, expected) in [(SeedTies::Raster, raster), (SeedTies::Skimage, skimage)] {
+        let flood = Flood { connectivity, ties, ..Flood::default() };
+        for threads in [1, 2, 7] {
+            let ids = on_threads(threads, || {
+                watershed_with(landscape.view(), seeds.view(), mask.view(), &flood).unwrap()
+            });
+            assert!(ids == expected, "{ties:?}, {threads} threads");
+        }
+    }
 }
 
 proptest! {
@@ -138,18 +233,27 @@ proptest! {
     }
 
     #[test]
-    fn a_watershed_floods_like_one_heap_with_ties_in_raster_order(
-        landscape in prop_oneof![steps(7), volume((0u32..1000).prop_map(|height| height as f32 / 4.0), 7)],
+    fn a_watershed_floods_like_one_queue_with_ties_in_raster_order_or_scikit_images(
+        landscape in prop_oneof![steps(7), volume((0u32..1000).prop_map(|height| height as f32 / 4.0), 7), volume(Just(3.0), 7)],
         seed_at in prop::collection::vec(0u8..8, 343),
         closed in prop::collection::vec(0u8..5, 343),
+        ids in prop_oneof![Just(343u32), 2u32..6],
+        everywhere in prop::bool::ANY,
         connectivity in connectivity(),
     ) {
         let place = |(z, y, x): Voxel| z * 49 + y * 7 + x;
+        // Few ids have several seeds each, many one each; the largest is the largest there is.
+        let id = |at: Voxel| u32::MAX - place(at) as u32 % ids;
         let seeds =
-            Array3::from_shape_fn(landscape.dim(), |at| if seed_at[place(at)] == 0 { place(at) as u32 + 1 } else { 0 });
-        let mask = Array3::from_shape_fn(landscape.dim(), |at| closed[place(at)] != 0);
+            Array3::from_shape_fn(landscape.dim(), |at| if seed_at[place(at)] == 0 { id(at) } else { 0 });
+        let mask = Array3::from_shape_fn(landscape.dim(), |at| everywhere || closed[place(at)] != 0);
         let ids = watershed(landscape.view(), seeds.view(), mask.view(), connectivity).unwrap();
-        prop_assert_eq!(ids, watershed_by_one_heap(&landscape, &seeds, &mask, connectivity));
+        let expected =
+            watershed_by_one_queue::<BinaryHeap<Reverse<Entry>>>(&landscape, &seeds, &mask, connectivity);
+        prop_assert_eq!(ids, expected);
+        let flood = Flood { connectivity, ties: SeedTies::Skimage, ..Flood::default() };
+        let ids = watershed_with(landscape.view(), seeds.view(), mask.view(), &flood).unwrap();
+        prop_assert_eq!(ids, watershed_by_one_queue::<SwappingHeap>(&landscape, &seeds, &mask, connectivity));
     }
 
     #[test]
