@@ -112,65 +112,114 @@ fn cut_words(words: impl Iterator<Item = u64>, len: usize, runs: &mut Vec<Run>) 
     }
 }
 
+/// Appends each run of equal ids other than 0 of one row.
+pub(crate) fn cut_ids(row: &[u32], runs: &mut Vec<Run>) {
+    let before = runs.len();
+    runs.resize(before + room_for_runs(row.len()), (0, 0));
+    let found = cut_ids_into(row, &mut runs[before..]);
+    runs.truncate(before + found);
+}
+
+/// How many entries [`cut_ids_into`] must be given for a row of `len` voxels: one for each, and those written in advance.
+pub(crate) fn room_for_runs(len: usize) -> usize {
+    len + AT_ONCE
+}
+
+/// Voxels whose comparisons fill a word.
+const WORD: usize = 64;
+
+/// Places of set bits that are written before it is asked whether there are so many.
+///
+/// Seldom do 64 voxels have more starts or ends, so the processor guesses right, which it cannot where each bit is asked
+/// for: with one branch a run the table of regions took half as long again.
+const AT_ONCE: usize = 4;
+
 wide! {
-    /// Appends each run of equal ids other than 0 of one row.
-    pub(crate) fn cut_ids(row: &[u32], runs: &mut Vec<Run>) {
-        each_run_of_ids(row, &mut |_, start, end| runs.push((start, end)));
-    }
-}
-
-/// What is done with each run of equal ids.
-///
-/// A closure is enough, but only a method can be forced to be compiled with the loop that calls it.
-pub(crate) trait EachRun {
-    /// Is called with the id and the voxels `start..end`.
-    fn run(&mut self, id: u32, start: u32, end: u32);
-}
-
-impl<F: FnMut(u32, u32, u32)> EachRun for F {
-    #[inline(always)]
-    fn run(&mut self, id: u32, start: u32, end: u32) {
-        self(id, start, end);
-    }
-}
-
-/// Calls `found` for each run of equal ids other than 0 of one row.
-///
-/// Only within [`wide!`] is the comparison of neighbours done with wide vectors.
-#[inline(always)]
-pub(crate) fn each_run_of_ids(row: &[u32], found: &mut impl EachRun) {
-    let Some((&first, _)) = row.split_first() else { return };
-    let (mut id, mut start) = (first, 0);
-    // Where voxel x + 1 differs from voxel x, 32 voxels at a time; the last time counts the end of the row as different.
-    let (before, after) = (&row[..row.len() - 1], &row[1..]);
-    let blocks = before.len() / 32;
-    for block in 0..=blocks {
-        let at = 32 * block;
-        let mut changes = match (before[at..].first_chunk(), after[at..].first_chunk()) {
-            (Some(a), Some(b)) => u64::from(differing(a, b)),
+    /// Writes each run of equal ids other than 0 of one row to `runs`, from its first entry on; returns how many.
+    ///
+    /// There must be [`room_for_runs`].
+    pub(crate) fn cut_ids_into(row: &[u32], runs: &mut [Run]) -> usize {
+        let mut found = Found::default();
+        let words = row.len().saturating_sub(1) / WORD;
+        for at in (0..words).map(|word| WORD * word) {
+            if let (Some(here), Some(next)) = (row[at..].first_chunk(), row[at + 1..].first_chunk()) {
+                found.add(differing(here, &[0; WORD]), differing(here, next), at as u32, runs);
+            }
+        }
+        // What is left of the row: 64 voxels at most, of which the last one always ends its run.
+        let at = WORD * words;
+        let left = row.len() - at;
+        let (inside, changes) = match (row.last_chunk::<WORD>(), row[..row.len().saturating_sub(1)].last_chunk()) {
+            (Some(here), Some(before)) => {
+                let known = WORD - left;
+                (differing(here, &[0; WORD]) >> known, differing(before, here) >> known >> 1)
+            }
             _ => {
-                let rest = before[at..].iter().zip(&after[at..]).enumerate();
-                let bits = rest.fold(0, |bits, (lane, (a, b))| bits | u64::from(a != b) << lane);
-                bits | 1 << (before.len() - at)
+                let mut padded = [0; WORD];
+                padded[..left].copy_from_slice(&row[at..]);
+                let mut next = [0; WORD];
+                next[..WORD - 1].copy_from_slice(&padded[1..]);
+                (differing(&padded, &[0; WORD]), differing(&padded, &next))
             }
         };
-        while changes != 0 {
-            let x = at + changes.trailing_zeros() as usize + 1;
-            changes &= changes - 1;
-            if id != 0 {
-                found.run(id, start, x as u32);
-            }
-            (id, start) = (row.get(x).copied().unwrap_or_default(), x as u32);
+        if left > 0 {
+            found.add(inside, changes | 1 << (left - 1), at as u32, runs);
+        }
+        found.ends
+    }
+}
+
+/// How much is known of a row's runs.
+struct Found {
+    /// How many starts and ends were written.
+    starts: usize,
+    ends: usize,
+    /// 1 if the next voxel differs from the last.
+    border: u64,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { starts: 0, ends: 0, border: 1 }
+    }
+}
+
+impl Found {
+    /// Writes the starts and ends among the voxels from `at` on, given which belong to an object and which differ from
+    /// the next.
+    #[inline(always)]
+    fn add(&mut self, inside: u64, last: u64, at: u32, runs: &mut [Run]) {
+        let first = last << 1 | self.border;
+        self.border = last >> (WORD - 1);
+        each_bit(first & inside, |place, bit| runs[self.starts + place].0 = at + bit);
+        each_bit(last & inside, |place, bit| runs[self.ends + place].1 = at + bit + 1);
+        self.starts += (first & inside).count_ones() as usize;
+        self.ends += (last & inside).count_ones() as usize;
+    }
+}
+
+/// Calls `found(n, bit)` with the place of each set bit and some more until n is a multiple of [`AT_ONCE`].
+#[inline(always)]
+fn each_bit(mut bits: u64, mut found: impl FnMut(usize, u32)) {
+    let mut number = 0;
+    loop {
+        for place in number..number + AT_ONCE {
+            found(place, bits.trailing_zeros());
+            bits &= bits.wrapping_sub(1);
+        }
+        number += AT_ONCE;
+        if bits == 0 {
+            break;
         }
     }
 }
 
 /// A bit for each pair of different values, the first lowest.
 #[inline(always)]
-pub(crate) fn differing(a: &[u32; 32], b: &[u32; 32]) -> u32 {
+pub(crate) fn differing<const LANES: usize>(a: &[u32; LANES], b: &[u32; LANES]) -> u64 {
     let mut bits = 0;
-    for lane in 0..32 {
-        bits |= u32::from(a[lane] != b[lane]) << lane;
+    for lane in 0..LANES {
+        bits |= u64::from(a[lane] != b[lane]) << lane;
     }
     bits
 }

@@ -4,6 +4,7 @@ use ndarray::Array3;
 use rustc_hash::FxHashMap;
 
 use super::moments::{Moments, gather};
+use super::shape::find_axes;
 use super::{Region, describe};
 use crate::blocks::Block;
 use crate::grid::{Grid, all_finite};
@@ -41,8 +42,7 @@ pub fn regions_in_blocks(
         labels.read(origin, ids.view_mut())?;
         let values = image.map(|image| values_of(image, origin, grid)).transpose()?;
         let ids = ids.as_slice().expect("a new array is stored in raster order");
-        for (id, moments) in gather(grid, ids, values.as_deref()) {
-            let moments = moments.moved(origin);
+        for (id, moments) in gather(grid, ids, values.as_deref(), |id, moments| (id, moments.moved(origin))) {
             match total.get_mut(&id) {
                 Some(sums) => sums.merge(&moments),
                 None => {
@@ -51,9 +51,11 @@ pub fn regions_in_blocks(
             }
         }
     }
-    let mut objects: Vec<(u32, Moments)> = total.into_iter().collect();
-    objects.sort_unstable_by_key(|(id, _)| *id);
-    Ok(objects.iter().map(|(id, moments)| describe(*id, moments, shape, spacing)).collect())
+    let mut regions: Vec<Region> =
+        total.iter().map(|(id, moments)| describe(*id, moments, shape, spacing)).collect();
+    regions.sort_unstable_by_key(|region| region.id);
+    find_axes(&mut regions);
+    Ok(regions)
 }
 
 /// The values of a block of the image, all of them finite.

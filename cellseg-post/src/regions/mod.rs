@@ -108,22 +108,25 @@ pub fn regions(
         }
         None => None,
     };
-    let objects = gather(grid, &raster(&ids), image.as_deref());
-    Ok(objects.iter().map(|(id, moments)| describe(*id, moments, grid.shape(), spacing)).collect())
+    let mut regions = gather(grid, &raster(&ids), image.as_deref(), |id, moments| {
+        describe(id, &moments, grid.shape(), spacing)
+    });
+    shape::find_axes(&mut regions);
+    Ok(regions)
 }
 
 /// The smallest ranges (z, y, x) of voxels that hold each object, by rising id.
 pub(crate) fn bounding_boxes(ids: ArrayView3<u32>) -> Vec<(u32, [Range<usize>; 3])> {
-    let objects = gather(Grid::of(&ids), &raster(&ids), None);
-    objects.into_iter().map(|(id, moments)| (id, moments.bounding_box())).collect()
+    gather(Grid::of(&ids), &raster(&ids), None, |id, moments| (id, moments.bounding_box()))
 }
 
-/// The measurements of an object of a volume of `shape` (z, y, x).
+/// The measurements of an object of a volume of `shape` (z, y, x), but for its axes and what follows from them.
+///
+/// In the place of `axes` stands the covariance of the voxels: [`shape::find_axes`] turns those of many objects together.
 fn describe(id: u32, moments: &Moments, shape: [usize; 3], spacing: Spacing) -> Region {
     let sides = spacing.to_array();
     let volume = moments.voxels as f64 * spacing.voxel_volume();
     let centroid_voxels = moments.centroid();
-    let (axis_lengths, axes) = shape::principal_axes(moments.covariance(sides));
     Region {
         id,
         voxels: moments.voxels,
@@ -131,10 +134,10 @@ fn describe(id: u32, moments: &Moments, shape: [usize; 3], spacing: Spacing) -> 
         centroid_voxels,
         centroid: std::array::from_fn(|axis| centroid_voxels[axis] * sides[axis]),
         bounding_box: moments.bounding_box(),
-        axis_lengths,
-        axes,
+        axis_lengths: [0.0; 3],
+        axes: moments.covariance(sides),
         equivalent_diameter: (6.0 * volume / std::f64::consts::PI).cbrt(),
-        sphericity: shape::ellipsoid_sphericity(axis_lengths),
+        sphericity: None,
         touches_border: (0..3).any(|axis| moments.first[axis] == 0 || moments.last[axis] + 1 == shape[axis]),
         intensity: moments.intensity.as_ref().map(|sums| sums.describe(moments.voxels, sides)),
     }

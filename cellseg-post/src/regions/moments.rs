@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::Intensity;
 use super::places::Places;
 use crate::grid::Grid;
-use crate::runs::{EachRun, each_run_of_ids};
+use crate::runs::{Run, cut_ids_into, room_for_runs};
 use crate::wide::wide;
 
 /// The sums over one object's voxels.
@@ -32,8 +32,9 @@ const PAIRS: [(usize, usize); 6] = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 
 
 impl Moments {
     /// The sums of a part of the object, with places counted from `origin` along z.
-    fn of_part(part: &PartSums, origin: usize) -> Self {
-        let [n, z, y, x, zz, yy, xx, zy, zx, yx] = part.sums;
+    fn of_part(part: &PartSums, intensity: Option<&IntensitySums>, origin: usize) -> Self {
+        let [n, z, y, zz, yy, zy, zx, yx] = part.sums;
+        let (x, xx) = (part.x, part.xx);
         let (wide, plane) = (u128::from, origin as u64);
         Self {
             voxels: n,
@@ -48,7 +49,7 @@ impl Moments {
                 wide(plane) * wide(x) + wide(zx),
                 wide(yx),
             ],
-            intensity: part.intensity.clone(),
+            intensity: intensity.cloned(),
         }
     }
 
@@ -179,41 +180,59 @@ impl IntensitySums {
     }
 }
 
-/// The sums over the voxels of an object in some planes.
+/// The sums over the voxels of an object in some planes: two cache lines.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 struct PartSums {
-    /// Sums of 1, z, y, x, zz, yy, xx, zy, zx and yx, z counted from the first plane.
-    sums: [u64; 10],
+    /// Sums of 1, z, y, zz, yy, zy, zx and yx, z counted from the first plane.
+    sums: [u64; 8],
+    /// Sums of x and xx.
+    x: u64,
+    xx: u64,
     /// Lowest and highest index along each axis.
     first: [u32; 3],
     last: [u32; 3],
-    intensity: Option<IntensitySums>,
+}
+
+impl Default for PartSums {
+    fn default() -> Self {
+        Self { sums: [0; 8], x: 0, xx: 0, first: [u32::MAX; 3], last: [0; 3] }
+    }
+}
+
+/// A row of a part of the volume, whose voxels share z and y.
+#[derive(Clone, Copy)]
+struct Row {
+    at: [u32; 2],
+    /// What the number of voxels (six times) and the sum of x (twice) are multiplied with for [`PartSums::sums`].
+    factors: [u64; 8],
+}
+
+impl Row {
+    /// Row (z, y), z counted from the part's first plane.
+    #[inline(always)]
+    fn new(at: [u32; 2]) -> Self {
+        let [z, y] = at.map(u64::from);
+        Self { at, factors: [1, z, y, z * z, y * y, z * y, z, y] }
+    }
 }
 
 impl PartSums {
-    fn new(has_image: bool) -> Self {
-        Self {
-            sums: [0; 10],
-            first: [u32::MAX; 3],
-            last: [0; 3],
-            intensity: has_image.then(IntensitySums::default),
-        }
-    }
-
-    /// Adds the voxels `start..end` of row (z, y).
+    /// Adds the voxels `start..end` of a row.
     #[inline(always)]
-    fn add_run(&mut self, z: u32, y: u32, start: u32, end: u32) {
-        let [n, z_, y_, x] = [end - start, z, y, start].map(u64::from);
+    fn add_run(&mut self, row: &Row, (start, end): Run) {
+        let [n, x] = [end - start, start].map(u64::from);
         // Sums of k and k k for k in 0..n.
         let ramp = n * (n - 1) / 2;
         let squares = ramp * (2 * n - 1) / 3;
         let sum_x = n * x + ramp;
-        let sum_xx = x * (n * x + 2 * ramp) + squares;
-        let row =
-            [n, n * z_, n * y_, sum_x, n * z_ * z_, n * y_ * y_, sum_xx, n * z_ * y_, z_ * sum_x, y_ * sum_x];
-        for (sum, part) in self.sums.iter_mut().zip(row) {
-            *sum += part;
+        self.x += sum_x;
+        self.xx += x * (n * x + 2 * ramp) + squares;
+        let of_row = [n, n, n, n, n, n, sum_x, sum_x];
+        for ((sum, of_row), factor) in self.sums.iter_mut().zip(of_row).zip(row.factors) {
+            *sum += of_row * factor;
         }
+        let [z, y] = row.at;
         for (first, low) in self.first.iter_mut().zip([z, y, start]) {
             *first = (*first).min(low);
         }
@@ -236,8 +255,13 @@ fn planes_in_64_bits(grid: Grid) -> usize {
     planes
 }
 
-/// The sums of every object, by rising id.
-pub(super) fn gather(grid: Grid, ids: &[u32], image: Option<&[f32]>) -> Vec<(u32, Moments)> {
+/// What `describe` says of the id and the sums of every object, by rising id.
+pub(super) fn gather<T: Send>(
+    grid: Grid,
+    ids: &[u32],
+    image: Option<&[f32]>,
+    describe: impl Fn(u32, Moments) -> T + Sync,
+) -> Vec<T> {
     if grid.len() == 0 {
         return Vec::new();
     }
@@ -246,109 +270,96 @@ pub(super) fn gather(grid: Grid, ids: &[u32], image: Option<&[f32]>) -> Vec<(u32
         let end = slab.end;
         slab.step_by(most).map(move |first| first..(first + most).min(end))
     });
-    let slabs: Vec<(usize, Objects)> = parts
-        .collect::<Vec<_>>()
+    let parts: Vec<Part> =
+        parts.collect::<Vec<_>>().into_par_iter().map(|planes| Part::new(grid, planes, ids, image)).collect();
+    // Each object's place in each part where it is, an object's parts in order.
+    let mut places: Vec<(u32, u32, u32)> = Vec::with_capacity(parts.iter().map(|part| part.ids.len()).sum());
+    for (number, part) in (0..).zip(&parts) {
+        places.extend((0..).zip(&part.ids).map(|(place, &id)| (id, number, place)));
+    }
+    places.par_sort_unstable();
+    let objects: Vec<&[(u32, u32, u32)]> = places.chunk_by(|a, b| a.0 == b.0).collect();
+    objects
         .into_par_iter()
-        .map(|planes| {
-            let mut objects = Objects::default();
-            for row in planes.start * grid.ny..planes.end * grid.ny {
-                let at = [(row / grid.ny - planes.start) as u32, (row % grid.ny) as u32];
-                let weighted_at = [row / grid.ny, row % grid.ny];
-                match image {
-                    None => add_row(&mut objects, at, grid.row(ids, row)),
-                    Some(image) => {
-                        add_row_with_values(
-                            &mut objects,
-                            at,
-                            weighted_at,
-                            grid.row(ids, row),
-                            grid.row(image, row),
-                        );
+        .map(|places| {
+            let mut sums =
+                places.iter().map(|&(_, part, place)| parts[part as usize].moments(place as usize));
+            let first = sums.next().expect("an object is somewhere");
+            let total = sums.fold(first, |mut total, part| {
+                total.merge(&part);
+                total
+            });
+            describe(places[0].0, total)
+        })
+        .collect()
+}
+
+/// The objects of some planes, in the order in which they were met.
+struct Part {
+    /// The first plane.
+    origin: usize,
+    places: Places,
+    ids: Vec<u32>,
+    sums: Vec<PartSums>,
+    /// As many as sums if there is an image, else none.
+    intensities: Vec<IntensitySums>,
+}
+
+impl Part {
+    fn new(grid: Grid, planes: Range<usize>, ids: &[u32], image: Option<&[f32]>) -> Self {
+        let (places, origin) = (Places::default(), planes.start);
+        let mut part = Self { origin, places, ids: Vec::new(), sums: Vec::new(), intensities: Vec::new() };
+        let mut runs = vec![(0, 0); room_for_runs(grid.nx)];
+        for row in planes.start * grid.ny..planes.end * grid.ny {
+            let voxels = grid.row(ids, row);
+            let found = cut_ids_into(voxels, &mut runs);
+            let (z, y) = (row / grid.ny, row % grid.ny);
+            add_runs(&mut part, [(z - origin) as u32, y as u32], voxels, &runs[..found]);
+            if let Some(image) = image {
+                let values = grid.row(image, row);
+                part.intensities.resize_with(part.sums.len(), IntensitySums::default);
+                for &(start, end) in &runs[..found] {
+                    let (start, end) = (start as usize, end as usize);
+                    if let Some(place) = part.places.of(voxels[start]) {
+                        part.intensities[place].add_run(z, y, start, &values[start..end]);
                     }
                 }
             }
-            (planes.start, objects)
-        })
-        .collect();
-    let mut total: Vec<(u32, Moments)> = Vec::new();
-    let mut places = Places::default();
-    for (origin, slab) in slabs {
-        for (id, part) in slab.list {
-            let moments = Moments::of_part(&part, origin);
-            match places.of(id) {
-                Some(place) => total[place].1.merge(&moments),
-                None => {
-                    places.add(id, total.len());
-                    total.push((id, moments));
-                }
-            }
         }
+        part
     }
-    total.sort_unstable_by_key(|(id, _)| *id);
-    total
-}
 
-/// The objects of a part of the volume, in the order in which they were met.
-#[derive(Default)]
-struct Objects {
-    places: Places,
-    list: Vec<(u32, PartSums)>,
-}
-
-impl Objects {
     #[inline(always)]
-    fn part(&mut self, id: u32, has_image: bool) -> &mut PartSums {
+    fn sums_of(&mut self, id: u32) -> &mut PartSums {
         let place = match self.places.of(id) {
             Some(place) => place,
-            None => self.add(id, has_image),
+            None => self.add(id),
         };
-        &mut self.list[place].1
+        &mut self.sums[place]
     }
 
     #[cold]
-    fn add(&mut self, id: u32, has_image: bool) -> usize {
-        self.places.add(id, self.list.len());
-        self.list.push((id, PartSums::new(has_image)));
-        self.list.len() - 1
+    fn add(&mut self, id: u32) -> usize {
+        self.places.add(id, self.ids.len());
+        self.ids.push(id);
+        self.sums.push(PartSums::default());
+        self.ids.len() - 1
+    }
+
+    /// The sums of the object at a place.
+    fn moments(&self, place: usize) -> Moments {
+        Moments::of_part(&self.sums[place], self.intensities.get(place), self.origin)
     }
 }
 
 wide! {
-    /// Adds row (z, y) of the part.
-    fn add_row(objects: &mut Objects, at: [u32; 2], ids: &[u32]) {
-        each_run_of_ids(ids, &mut Row { objects, at });
-    }
-}
-
-/// Row (z, y) of a part, whose runs are added to its objects.
-struct Row<'a> {
-    objects: &'a mut Objects,
-    at: [u32; 2],
-}
-
-impl EachRun for Row<'_> {
-    #[inline(always)]
-    fn run(&mut self, id: u32, start: u32, end: u32) {
-        self.objects.part(id, false).add_run(self.at[0], self.at[1], start, end);
-    }
-}
-
-/// Adds row (z, y) of the part, which is row `weighted_at` of the volume, with the image's values.
-fn add_row_with_values(
-    objects: &mut Objects,
-    at: [u32; 2],
-    weighted_at: [usize; 2],
-    ids: &[u32],
-    values: &[f32],
-) {
-    each_run_of_ids(ids, &mut |id, start: u32, end: u32| {
-        let part = objects.part(id, true);
-        part.add_run(at[0], at[1], start, end);
-        if let Some(sums) = &mut part.intensity {
-            let values = &values[start as usize..end as usize];
-            sums.add_run(weighted_at[0], weighted_at[1], start as usize, values);
+    /// Adds the runs of row (z, y) of the part.
+    fn add_runs(part: &mut Part, at: [u32; 2], ids: &[u32], runs: &[Run]) {
+        let row = Row::new(at);
+        for &run in runs {
+            part.sums_of(ids[run.0 as usize]).add_run(&row, run);
         }
-    });
+    }
 }
 
 #[cfg(test)]
@@ -372,21 +383,21 @@ mod tests {
 
     #[test]
     fn moving_the_origin_moves_every_voxel() {
-        let mut here = PartSums::new(false);
-        here.add_run(1, 2, 3, 6);
-        let mut there = PartSums::new(false);
-        there.add_run(11, 22, 33, 36);
-        let moved = Moments::of_part(&here, 0).moved([10, 20, 30]);
-        let expected = Moments::of_part(&there, 0);
+        let mut here = PartSums::default();
+        here.add_run(&Row::new([1, 2]), (3, 6));
+        let mut there = PartSums::default();
+        there.add_run(&Row::new([11, 22]), (33, 36));
+        let moved = Moments::of_part(&here, None, 0).moved([10, 20, 30]);
+        let expected = Moments::of_part(&there, None, 0);
         assert_eq!((moved.places, moved.products), (expected.places, expected.products));
         assert_eq!(moved.bounding_box(), expected.bounding_box());
     }
 
     #[test]
     fn parts_far_from_the_origin_have_exact_sums() {
-        let mut part = PartSums::new(false);
-        part.add_run(3, 5, 7, 11);
-        let moments = Moments::of_part(&part, 1_000_000);
+        let mut part = PartSums::default();
+        part.add_run(&Row::new([3, 5]), (7, 11));
+        let moments = Moments::of_part(&part, None, 1_000_000);
         let z = 1_000_003u128;
         assert_eq!(moments.places, [4 * z as u64, 20, 7 + 8 + 9 + 10]);
         assert_eq!(moments.products, [4 * z * z, 100, 49 + 64 + 81 + 100, 20 * z, 34 * z, 170]);

@@ -1,61 +1,132 @@
 //! Shape from second moments.
 
-/// The full axis lengths, longest first, of the ellipsoid whose voxels have this covariance, `sqrt(20 v)` each, and the
-/// axes' unit vectors; of both signs the one whose largest component is positive.
-pub(super) fn principal_axes(covariance: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
-    let (variances, mut axes) = eigen(covariance);
-    for axis in &mut axes {
-        let largest =
-            axis.iter().fold(0.0f64, |most, part| if part.abs() > most.abs() { *part } else { most });
-        if largest < 0.0 {
-            // Adding 0 turns -0 into 0.
-            *axis = axis.map(|part| -part + 0.0);
+use rayon::prelude::*;
+
+use super::Region;
+use crate::wide::wide;
+
+type Matrix<T> = [[T; 3]; 3];
+
+/// Puts the axes of objects in the place of the covariances that stand there, and their lengths and the sphericity.
+pub(super) fn find_axes(regions: &mut [Region]) {
+    regions.par_chunks_mut(LANES).with_min_len(16).for_each(|regions| {
+        let mut covariances = [Matrix::default(); LANES];
+        covariances.iter_mut().zip(&*regions).for_each(|(covariance, region)| *covariance = region.axes);
+        for (region, (lengths, axes)) in regions.iter_mut().zip(principal_axes(&covariances)) {
+            (region.axis_lengths, region.axes) = (lengths, axes);
+            region.sphericity = ellipsoid_sphericity(lengths);
         }
-    }
-    // A solid ellipsoid of semi-axis a has variance a a / 5 along it.
-    (variances.map(|variance| (20.0 * variance.max(0.0)).sqrt()), axes)
+    });
 }
 
-/// The eigenvalues of a symmetric matrix, largest first, and their unit vectors, by Jacobi's rotations.
-fn eigen(mut matrix: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
-    let mut vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-    // Convergence is quadratic: a handful of sweeps reach the last bit.
-    for _ in 0..12 {
-        let squares = |entries: [f64; 3]| entries.iter().map(|entry| entry * entry).sum::<f64>();
-        let beside = squares([matrix[0][1], matrix[0][2], matrix[1][2]]);
-        // Squares, so that what is left is far below the last bit of the values.
-        if beside <= 1e-40 * squares([matrix[0][0], matrix[1][1], matrix[2][2]]) {
-            break;
+/// The full axis lengths, longest first, of an ellipsoid, and the axes' unit vectors; of both signs the one whose largest
+/// component is positive.
+type Axes = ([f64; 3], Matrix<f64>);
+
+/// The axes of the ellipsoids whose voxels have these covariances, `sqrt(20 v)` long for the variances v along them.
+fn principal_axes(covariances: &[Matrix<f64>; LANES]) -> [Axes; LANES] {
+    let mut matrices: Matrix<[f64; LANES]> = Matrix::default();
+    for (lane, covariance) in covariances.iter().enumerate() {
+        each_entry(|row, column| matrices[row][column][lane] = covariance[row][column]);
+    }
+    let mut vectors: Matrix<[f64; LANES]> = Matrix::default();
+    diagonalise(&mut matrices, &mut vectors);
+    std::array::from_fn(|lane| {
+        let mut directions: Matrix<f64> = Matrix::default();
+        each_entry(|axis, part| directions[axis][part] = vectors[axis][part][lane]);
+        sorted([0, 1, 2].map(|axis| matrices[axis][axis][lane]), directions)
+    })
+}
+
+fn each_entry(mut change: impl FnMut(usize, usize)) {
+    (0..9).for_each(|entry| change(entry / 3, entry % 3));
+}
+
+/// Axes from the variances along them and their directions, in any order.
+fn sorted(variances: [f64; 3], directions: Matrix<f64>) -> Axes {
+    let mut order = [0, 1, 2];
+    order.sort_by(|&a, &b| variances[b].total_cmp(&variances[a]));
+    let directions = order.map(|axis| {
+        let axis = directions[axis];
+        let largest =
+            axis.iter().fold(0.0f64, |most, part| if part.abs() > most.abs() { *part } else { most });
+        // Adding 0 turns -0 into 0.
+        if largest < 0.0 { axis.map(|part| -part + 0.0) } else { axis }
+    });
+    // A solid ellipsoid of semi-axis a has variance a a / 5 along it.
+    (order.map(|axis| (20.0 * variances[axis].max(0.0)).sqrt()), directions)
+}
+
+/// Matrices that are made diagonal together: one alone waits for its roots and divisions, one after the other.
+const LANES: usize = 8;
+
+wide! {
+    /// Leaves the eigenvalues of symmetric matrices on their diagonals, and their unit vectors, by Jacobi's rotations.
+    fn diagonalise(matrices: &mut Matrix<[f64; LANES]>, vectors: &mut Matrix<[f64; LANES]>) {
+        for axis in 0..3 {
+            vectors[axis][axis] = [1.0; LANES];
         }
-        for (p, q) in [(0, 1), (0, 2), (1, 2)] {
-            rotate(&mut matrix, &mut vectors, p, q);
+        // Convergence is quadratic: a handful of sweeps reach the last bit.
+        for _ in 0..12 {
+            let mut turning = [false; LANES];
+            for lane in 0..LANES {
+                let squares = |entries: [f64; 3]| entries[0] * entries[0] + entries[1] * entries[1] + entries[2] * entries[2];
+                let [xx, yy, zz] = [0, 1, 2].map(|axis| matrices[axis][axis][lane]);
+                let beside = [matrices[0][1][lane], matrices[0][2][lane], matrices[1][2][lane]];
+                // Squares, so that what is left is far below the last bit of the values.
+                turning[lane] = squares(beside) > 1e-40 * squares([xx, yy, zz]);
+            }
+            if turning == [false; LANES] {
+                break;
+            }
+            for (p, q) in [(0, 1), (0, 2), (1, 2)] {
+                rotate(matrices, vectors, p, q, &turning);
+            }
         }
     }
-    let mut order = [0, 1, 2];
-    order.sort_by(|&a, &b| matrix[b][b].total_cmp(&matrix[a][a]));
-    (order.map(|axis| matrix[axis][axis]), order.map(|axis| vectors[axis]))
 }
 
 /// Rotates in the plane of axes p and q so that their covariance becomes 0; `vectors` turn with the axes.
-fn rotate(matrix: &mut [[f64; 3]; 3], vectors: &mut [[f64; 3]; 3], p: usize, q: usize) {
-    if matrix[p][q] == 0.0 {
-        return;
-    }
-    let theta = (matrix[q][q] - matrix[p][p]) / (2.0 * matrix[p][q]);
-    let tangent = 1.0f64.copysign(theta) / (theta.abs() + (theta * theta + 1.0).sqrt());
-    let cosine = 1.0 / (tangent * tangent + 1.0).sqrt();
-    let sine = tangent * cosine;
+///
+/// Lanes that are not `turning` stay as they are, so that a matrix' values do not depend on those beside it.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "lanes of several arrays go together")]
+fn rotate(
+    matrices: &mut Matrix<[f64; LANES]>,
+    vectors: &mut Matrix<[f64; LANES]>,
+    p: usize,
+    q: usize,
+    turning: &[bool; LANES],
+) {
     let third = 3 - p - q;
-    let (with_p, with_q) = (matrix[third][p], matrix[third][q]);
-    matrix[p][p] -= tangent * matrix[p][q];
-    matrix[q][q] += tangent * matrix[p][q];
-    (matrix[p][q], matrix[q][p]) = (0.0, 0.0);
-    for (axis, value) in [(p, cosine * with_p - sine * with_q), (q, sine * with_p + cosine * with_q)] {
-        (matrix[third][axis], matrix[axis][third]) = (value, value);
+    let (mut sines, mut cosines) = ([0.0; LANES], [0.0; LANES]);
+    for lane in 0..LANES {
+        let beside = matrices[p][q][lane];
+        let theta = (matrices[q][q][lane] - matrices[p][p][lane]) / (2.0 * beside);
+        let tangent = 1.0f64.copysign(theta) / (theta.abs() + (theta * theta + 1.0).sqrt());
+        let tangent = if turning[lane] && beside != 0.0 { tangent } else { 0.0 };
+        cosines[lane] = 1.0 / (tangent * tangent + 1.0).sqrt();
+        sines[lane] = tangent * cosines[lane];
+        matrices[p][p][lane] -= tangent * beside;
+        matrices[q][q][lane] += tangent * beside;
     }
-    let (along_p, along_q) = (vectors[p], vectors[q]);
-    vectors[p] = std::array::from_fn(|part| cosine * along_p[part] - sine * along_q[part]);
-    vectors[q] = std::array::from_fn(|part| sine * along_p[part] + cosine * along_q[part]);
+    for lane in 0..LANES {
+        let (sine, cosine) = (sines[lane], cosines[lane]);
+        let (with_p, with_q) = (matrices[third][p][lane], matrices[third][q][lane]);
+        let (new_p, new_q) = (cosine * with_p - sine * with_q, sine * with_p + cosine * with_q);
+        (matrices[third][p][lane], matrices[p][third][lane]) = (new_p, new_p);
+        (matrices[third][q][lane], matrices[q][third][lane]) = (new_q, new_q);
+        let left = if turning[lane] { 0.0 } else { matrices[p][q][lane] };
+        (matrices[p][q][lane], matrices[q][p][lane]) = (left, left);
+    }
+    for part in 0..3 {
+        for lane in 0..LANES {
+            let (sine, cosine) = (sines[lane], cosines[lane]);
+            let (along_p, along_q) = (vectors[p][part][lane], vectors[q][part][lane]);
+            vectors[p][part][lane] = cosine * along_p - sine * along_q;
+            vectors[q][part][lane] = sine * along_p + cosine * along_q;
+        }
+    }
 }
 
 /// The sphericity of an ellipsoid with these axis lengths; `None` if one of them is 0.
@@ -111,15 +182,27 @@ mod tests {
                 matrix[i][j] = (0..3).map(|k| rotation[i][k] * diagonal[k] * rotation[j][k]).sum();
             }
         }
-        let (values, vectors) = eigen(matrix);
+        let (lengths, axes) = principal_axes(&[matrix; LANES])[0];
         for (axis, entry) in [(0, 0), (1, 2), (2, 1)] {
-            approx::assert_relative_eq!(values[axis], diagonal[entry], max_relative = 1e-14);
+            approx::assert_relative_eq!(lengths[axis].powi(2) / 20.0, diagonal[entry], max_relative = 1e-14);
             // Column `entry` of the rotation, but for the sign.
             let column = [0, 1, 2].map(|part| rotation[part][entry]);
-            let along: f64 = (0..3).map(|part| column[part] * vectors[axis][part]).sum();
+            let along: f64 = (0..3).map(|part| column[part] * axes[axis][part]).sum();
             approx::assert_relative_eq!(along.abs(), 1.0, max_relative = 1e-12);
         }
-        let (_, axes) = principal_axes(matrix);
         assert!(axes.iter().all(|axis| axis.iter().any(|part| *part > 0.5)), "{axes:?}");
+    }
+
+    #[test]
+    fn axes_have_the_same_bits_whatever_is_measured_beside_them() {
+        // Some are diagonal from the start, some flat, some nearly balls: they take no sweep to many.
+        let matrices: [Matrix<f64>; LANES] = std::array::from_fn(|number| {
+            let along = |n: usize| ((number * n) as f64).sin() * [0.0, 1e-9, 1.0, 40.0][number % 4];
+            let [zy, zx, yx] = [7, 11, 13].map(along);
+            [[50.0, zy, zx], [zy, 50.0 + along(17), yx], [zx, yx, (number % 3) as f64]]
+        });
+        for (matrix, together) in matrices.into_iter().zip(principal_axes(&matrices)) {
+            assert_eq!(principal_axes(&[matrix; LANES]), [together; LANES]);
+        }
     }
 }
