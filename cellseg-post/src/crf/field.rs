@@ -3,8 +3,8 @@
 use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 
-use super::DenseCrf;
 use super::grid::BilateralGrid;
+use super::{DenseCrf, PART};
 use crate::gaussian::{Beyond, gaussian_within, half_kernel};
 use crate::grid::{Grid, all_finite, raster};
 use crate::memory::zeros;
@@ -42,7 +42,8 @@ impl<'a> Field<'a> {
         }
         let sigma = spacing.to_voxels(settings.appearance_sigma);
         let appearance = BilateralGrid::new(image, sigma, settings.intensity_sigma(image)?)?;
-        let ones = Array3::ones(grid.shape());
+        let mut ones = zeros(grid);
+        voxels(&mut ones).par_iter_mut().with_min_len(PART).for_each(|one| *one = 1.0);
         let mut sums = zeros(grid);
         appearance.add_filtered(&ones, &ones, [0.0, 1.0], &mut sums)?;
         each_voxel(grid, &mut sums, &smoothness_norm, |sum, smoothness| {
@@ -54,7 +55,7 @@ impl<'a> Field<'a> {
 
     /// The log-odds of each class but the last against the last, from those of the map alone.
     pub(super) fn infer(&self, unary: Vec<Array3<f32>>) -> Result<Vec<Array3<f32>>, Error> {
-        let mut odds = unary.clone();
+        let mut odds: Vec<Array3<f32>> = unary.iter().map(|map| copied(self.grid, map)).collect();
         for _ in 0..self.settings.iterations {
             let mut maps: Vec<&mut [f32]> = odds.iter_mut().map(voxels).collect();
             probability_differences(&mut maps);
@@ -109,6 +110,15 @@ fn each_voxel(
     });
 }
 
+/// A copy of a map. All threads take part: most of the time goes into the first touch of the new memory.
+fn copied(grid: Grid, map: &Array3<f32>) -> Array3<f32> {
+    let mut copy = zeros(grid);
+    let from = map.as_slice().expect("maps are made in raster order");
+    let parts = voxels(&mut copy).par_chunks_mut(PART).zip(from.par_chunks(PART));
+    parts.for_each(|(to, from)| to.copy_from_slice(from));
+    copy
+}
+
 fn voxels(map: &mut Array3<f32>) -> &mut [f32] {
     map.as_slice_mut().expect("maps are made in raster order")
 }
@@ -152,7 +162,6 @@ pub(super) fn probabilities(maps: &mut [&mut [f32]]) {
 
 /// Calls `work` with the same part of all maps, for all parts.
 fn each_part(maps: &mut [&mut [f32]], work: impl Fn(&mut [&mut [f32]]) + Sync) {
-    const PART: usize = 1 << 14;
     let len = maps.first().map_or(0, |map| map.len());
     let mut parts: Vec<Vec<&mut [f32]>> = (0..len.div_ceil(PART)).map(|_| Vec::new()).collect();
     for map in maps {

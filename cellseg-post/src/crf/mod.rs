@@ -152,7 +152,10 @@ fn check_probabilities(map: &ArrayView3<f32>, image: &ArrayView3<f32>) -> Result
     let grid = Grid::of(map).not_empty()?;
     let voxels = raster(map);
     all_finite(grid, &voxels)?;
-    match voxels.iter().find(|value| !(0.0..=1.0).contains(*value)) {
+    let outside = voxels
+        .par_chunks(PART)
+        .find_map_first(|part| part.iter().find(|value| !(0.0..=1.0).contains(*value)));
+    match outside {
         Some(outside) => Err(Error::Argument {
             name: "a probability",
             given: outside.to_string(),

@@ -24,6 +24,9 @@ const GROUPS: usize = 4;
 /// Beyond this reach the envelope is faster.
 const MAX_REACH: usize = 24;
 
+/// Voxels that one thread takes at least: the boxes of small objects are not worth a second one.
+const PART: usize = 1 << 14;
+
 /// The distance in micrometres of each true voxel (z, y, x) to the nearest false one; 0 for false voxels.
 ///
 /// Voxel centres are measured, and the outside of the volume counts for nothing: without a false voxel every
@@ -64,6 +67,7 @@ fn transform(mask: ArrayView3<bool>, spacing: Spacing, finish: impl Fn(f32) -> f
         .expect("zeros are made in raster order")
         .par_chunks_exact_mut(grid.plane())
         .zip(inside.par_chunks_exact(grid.plane()))
+        .with_min_len(PART.div_ceil(grid.plane()))
         .for_each_init(
             || (Vec::new(), Lines::new(&steps_y)),
             |(runs, lines), (plane, inside)| {
@@ -77,7 +81,7 @@ fn transform(mask: ArrayView3<bool>, spacing: Spacing, finish: impl Fn(f32) -> f
             },
         );
     let columns: Vec<_> = squared.axis_iter_mut(Axis(1)).collect();
-    columns.into_par_iter().for_each_init(
+    columns.into_par_iter().with_min_len(PART.div_ceil(grid.nz * grid.nx)).for_each_init(
         || Lines::new(&steps_z),
         |lines, mut column| {
             let mut rows: Vec<&mut [f32]> =

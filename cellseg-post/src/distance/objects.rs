@@ -2,17 +2,16 @@
 
 use std::ops::Range;
 
-use ndarray::{Array3, ArrayView3, Zip, s};
+use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
 
 use super::edt::distance_transform;
 use crate::Spacing;
-use crate::grid::Grid;
+use crate::disjoint::Disjoint;
+use crate::grid::{Grid, raster};
 use crate::memory::zeros;
 use crate::regions::bounding_boxes;
-
-/// Voxels in the boxes of the objects that are held at once.
-const AT_ONCE: usize = 1 << 22;
+use crate::runs::cut_mask;
 
 /// For each voxel of an object the distance in micrometres to the nearest voxel that is not of the same object; 0 in the
 /// background.
@@ -23,36 +22,36 @@ const AT_ONCE: usize = 1 << 22;
 pub fn distance_transform_of_ids(ids: ArrayView3<u32>, spacing: Spacing) -> Array3<f32> {
     let grid = Grid::of(&ids);
     let mut distances = zeros(grid);
-    let objects: Vec<(u32, [Range<usize>; 3])> =
-        bounding_boxes(ids).into_iter().map(|(id, range)| (id, with_rim(range, grid))).collect();
-    let mut rest = &objects[..];
-    while !rest.is_empty() {
-        let mut voxels = 0;
-        let fitting = rest.iter().take_while(|(_, range)| {
-            voxels += range.iter().map(Range::len).product::<usize>();
-            voxels <= AT_ONCE
-        });
-        let (batch, after) = rest.split_at(fitting.count().max(1));
-        rest = after;
-        let found: Vec<Array3<f32>> = batch
-            .par_iter()
-            .map(|(id, [z, y, x])| {
-                let inside = ids.slice(s![z.clone(), y.clone(), x.clone()]).mapv(|other| other == *id);
-                distance_transform(inside.view(), spacing)
-            })
-            .collect();
-        for ((id, [z, y, x]), found) in batch.iter().zip(found) {
-            let place = s![z.clone(), y.clone(), x.clone()];
-            Zip::from(distances.slice_mut(place)).and(ids.slice(place)).and(&found).for_each(
-                |distance, other, &found| {
-                    if other == id {
-                        *distance = found;
-                    }
-                },
-            );
+    let to = Disjoint::new(distances.as_slice_mut().expect("zeros are made in raster order"));
+    let voxels = raster(&ids);
+    bounding_boxes(ids).into_par_iter().for_each(|(id, ranges)| {
+        let [z, y, x] = with_rim(ranges, grid);
+        let rows: Vec<usize> = z.clone().flat_map(|z| y.clone().map(move |y| z * grid.ny + y)).collect();
+        let mut inside = Array3::from_elem((z.len(), y.len(), x.len()), false);
+        for (inside, row) in lines(&mut inside).zip(&rows) {
+            let others = &grid.row(&voxels, *row)[x.clone()];
+            inside.iter_mut().zip(others).for_each(|(inside, other)| *inside = *other == id);
         }
-    }
+        let mut found = distance_transform(inside.view(), spacing);
+        let mut runs = Vec::new();
+        for ((inside, found), row) in lines(&mut inside).zip(lines(&mut found)).zip(&rows) {
+            runs.clear();
+            cut_mask(inside, &mut runs);
+            let first = row * grid.nx + x.start;
+            for &(start, end) in &runs {
+                let (start, end) = (start as usize, end as usize);
+                // SAFETY: only this object has these voxels, and only one thread works on it.
+                let to = unsafe { to.slice(first + start..first + end) };
+                to.copy_from_slice(&found[start..end]);
+            }
+        }
+    });
     distances
+}
+
+/// The rows of a new array.
+fn lines<T>(volume: &mut Array3<T>) -> impl Iterator<Item = &mut [T]> {
+    volume.rows_mut().into_iter().filter_map(|row| row.into_slice())
 }
 
 /// A box and the voxels around it, as far as the volume goes.

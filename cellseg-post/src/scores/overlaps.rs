@@ -6,6 +6,8 @@ use rustc_hash::FxHashMap;
 
 use crate::Error;
 use crate::grid::{Grid, raster, same_shape};
+use crate::runs::differing;
+use crate::wide::wide;
 
 /// One true and one predicted object that share voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +32,8 @@ pub struct Overlaps {
     voxels: u64,
 }
 
-/// Voxels of each pair of (true id, predicted id), background included.
-type Counts = FxHashMap<(u32, u32), u64>;
+/// A true and a predicted id, either 0 for background.
+type Pair = (u32, u32);
 
 impl Overlaps {
     /// Counts the overlaps of two label volumes (z, y, x).
@@ -44,37 +46,39 @@ impl Overlaps {
         same_shape(("the truth", &truth), ("the prediction", &prediction))?;
         let grid = Grid::of(&truth).not_empty()?;
         let (truth, prediction) = (raster(&truth), raster(&prediction));
-        let counts = grid
+        let counts: Vec<Vec<(Pair, u64)>> = grid
             .slabs()
             .into_par_iter()
             .map(|planes| {
                 let voxels = planes.start * grid.plane()..planes.end * grid.plane();
-                count_runs(&truth[voxels.clone()], &prediction[voxels])
-            })
-            .reduce(Counts::default, |mut total, part| {
-                for (pair, voxels) in part {
-                    *total.entry(pair).or_default() += voxels;
-                }
-                total
-            });
-        Ok(Self::from_counts(&counts))
-    }
-
-    fn from_counts(counts: &Counts) -> Self {
-        let truth = sizes(counts, |pair| pair.0);
-        let prediction = sizes(counts, |pair| pair.1);
-        let place = |ids: &[(u32, u64)], id| ids.binary_search_by_key(&id, |(id, _)| *id).ok();
-        let mut pairs: Vec<Overlap> = counts
-            .iter()
-            .filter_map(|(&(true_id, predicted_id), &voxels)| {
-                let truth = place(&truth, true_id)?;
-                let prediction = place(&prediction, predicted_id)?;
-                Some(Overlap { truth, prediction, voxels })
+                let mut counts = Counts::default();
+                count_runs(&truth[voxels.clone()], &prediction[voxels], &mut counts);
+                counts.of_pair.into_iter().collect()
             })
             .collect();
-        // The order of a hash map must not show.
-        pairs.sort_unstable_by_key(|pair| (pair.truth, pair.prediction));
-        Self { truth, prediction, pairs, voxels: counts.values().sum() }
+        Ok(Self::from_counts(summed(counts.concat())))
+    }
+
+    /// From the voxels of each pair, by rising ids.
+    fn from_counts(counts: Vec<(Pair, u64)>) -> Self {
+        let voxels = counts.iter().map(|(_, voxels)| voxels).sum();
+        let mut truth: Vec<(u32, u64)> = Vec::new();
+        for &((id, _), voxels) in counts.iter().filter(|((id, _), _)| *id != 0) {
+            match truth.last_mut() {
+                Some((last, size)) if *last == id => *size += voxels,
+                _ => truth.push((id, voxels)),
+            }
+        }
+        let of_prediction = counts.iter().filter(|((_, id), _)| *id != 0);
+        let prediction = summed(of_prediction.map(|&((_, id), voxels)| (id, voxels)).collect());
+        let place = |ids: &[(u32, u64)], id| ids.binary_search_by_key(&id, |(id, _)| *id).ok();
+        let pairs = counts.par_iter().filter_map(|&((true_id, predicted_id), voxels)| {
+            let truth = place(&truth, true_id)?;
+            let prediction = place(&prediction, predicted_id)?;
+            Some(Overlap { truth, prediction, voxels })
+        });
+        let pairs = pairs.collect();
+        Self { truth, prediction, pairs, voxels }
     }
 
     /// The id and the size in voxels of each true object, by rising id.
@@ -98,32 +102,62 @@ impl Overlaps {
     }
 }
 
-/// Counts runs of equal pairs, so that the table is asked once a run and not once a voxel.
-fn count_runs(truth: &[u32], prediction: &[u32]) -> Counts {
-    let mut counts = Counts::default();
-    let mut rest = truth.iter().copied().zip(prediction.iter().copied());
-    let Some(mut run) = rest.next() else { return counts };
-    let mut length = 1;
-    for pair in rest {
-        if pair == run {
-            length += 1;
-        } else {
-            *counts.entry(run).or_default() += length;
-            (run, length) = (pair, 1);
-        }
-    }
-    *counts.entry(run).or_default() += length;
-    counts
+/// The voxels of each pair of ids in a part of the volumes.
+#[derive(Default)]
+struct Counts {
+    of_pair: FxHashMap<Pair, u64>,
 }
 
-/// The objects of one side and their sizes, by rising id, without the background.
-fn sizes(counts: &Counts, side: impl Fn(&(u32, u32)) -> u32) -> Vec<(u32, u64)> {
-    let mut sizes: FxHashMap<u32, u64> = FxHashMap::default();
-    for (pair, voxels) in counts {
-        *sizes.entry(side(pair)).or_default() += voxels;
+impl Counts {
+    #[inline(always)]
+    fn add(&mut self, pair: Pair, voxels: usize) {
+        *self.of_pair.entry(pair).or_default() += voxels as u64;
     }
-    sizes.remove(&0);
-    let mut sizes: Vec<_> = sizes.into_iter().collect();
-    sizes.sort_unstable();
-    sizes
+}
+
+wide! {
+    /// Counts runs of equal pairs, so that the table is asked once a run and not once a voxel.
+    fn count_runs(truth: &[u32], prediction: &[u32], counts: &mut Counts) {
+        let borders = truth.len().saturating_sub(1);
+        let words = borders / 64;
+        let mut start = 0;
+        for at in (0..words).map(|word| 64 * word) {
+            let mut changes = changes(truth, at) | changes(prediction, at);
+            while changes != 0 {
+                let end = at + changes.trailing_zeros() as usize + 1;
+                changes &= changes - 1;
+                counts.add((truth[start], prediction[start]), end - start);
+                start = end;
+            }
+        }
+        for end in 64 * words + 1..=truth.len() {
+            let differs = |ids: &[u32]| ids.get(end) != ids.get(end - 1);
+            if differs(truth) || differs(prediction) {
+                counts.add((truth[start], prediction[start]), end - start);
+                start = end;
+            }
+        }
+    }
+}
+
+/// A bit for each of the 64 voxels from `at` on that differs from the next.
+#[inline(always)]
+fn changes(ids: &[u32], at: usize) -> u64 {
+    match (ids[at..].first_chunk::<64>(), ids[at + 1..].first_chunk()) {
+        (Some(here), Some(next)) => differing(here, next),
+        _ => 0,
+    }
+}
+
+/// The sums of the counts of equal keys, by rising key.
+fn summed<K: Ord + Copy + Send>(mut counts: Vec<(K, u64)>) -> Vec<(K, u64)> {
+    counts.par_sort_unstable_by_key(|(key, _)| *key);
+    counts.dedup_by(|(key, voxels), (last, sum)| {
+        let equal = key == last;
+        if equal {
+            *sum += *voxels;
+        }
+        equal
+    });
+    counts
 }
