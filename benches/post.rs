@@ -147,6 +147,11 @@ impl Bench {
                 let labels = self.labels();
                 self.time(|| regions(labels.view(), None, Spacing::VOXELS).expect("labels"), Vec::len);
             }
+            "regions_with_image" => {
+                let (labels, image) = (self.labels(), self.read::<f32>("img"));
+                let measure = || regions(labels.view(), Some(image.view()), Spacing::VOXELS).expect("finite");
+                self.time(measure, Vec::len);
+            }
             "solidity" => {
                 let labels = self.labels();
                 self.time(|| solidities(labels.view()), Vec::len);

@@ -6,6 +6,7 @@ mod cellseg3d;
 mod columns;
 mod contacts;
 mod hull;
+mod intensity;
 mod moments;
 mod neighbours;
 mod places;

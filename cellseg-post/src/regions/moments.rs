@@ -1,13 +1,12 @@
 //! Sums over the voxels of each object.
 //!
 //! Places are summed as integers, run by run in closed form, so the sums are exact and nothing depends on the order.
-//! Intensities are f64 sums in a fixed order: slabs of the volume one after another, whichever thread made them.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Intensity;
+use super::intensity::IntensitySums;
 use super::places::Places;
 use crate::grid::Grid;
 use crate::runs::{Run, cut_ids_into, room_for_runs};
@@ -66,10 +65,7 @@ impl Moments {
             self.last[axis] += start;
         }
         if let Some(intensity) = &mut self.intensity {
-            let total = intensity.above + intensity.origin.unwrap_or_default() * self.voxels as f64;
-            for (weighted, start) in intensity.weighted.iter_mut().zip(origin) {
-                *weighted += total * start as f64;
-            }
+            intensity.move_by(origin, self.voxels);
         }
         self
     }
@@ -110,73 +106,6 @@ impl Moments {
             matrix[b][a] = entry;
         }
         matrix
-    }
-}
-
-/// The sums over the values of an image inside one object.
-#[derive(Debug, Clone, Default)]
-pub(super) struct IntensitySums {
-    /// The first value, subtracted from all others so that large offsets do not eat the deviation's digits.
-    origin: Option<f64>,
-    above: f64,
-    above_squared: f64,
-    min: f32,
-    max: f32,
-    /// Sums of value times z, y, x.
-    weighted: [f64; 3],
-}
-
-impl IntensitySums {
-    /// Adds the values of the voxels of row (z, y) from x = `start` on.
-    fn add_run(&mut self, z: usize, y: usize, start: usize, values: &[f32]) {
-        let origin = *self.origin.get_or_insert_with(|| {
-            (self.min, self.max) = (values[0], values[0]);
-            f64::from(values[0])
-        });
-        let mut total = 0.0;
-        for (x, &value) in (start..).zip(values) {
-            let above = f64::from(value) - origin;
-            self.above += above;
-            self.above_squared += above * above;
-            self.min = self.min.min(value);
-            self.max = self.max.max(value);
-            total += f64::from(value);
-            self.weighted[2] += f64::from(value) * x as f64;
-        }
-        self.weighted[0] += total * z as f64;
-        self.weighted[1] += total * y as f64;
-    }
-
-    /// Adds the sums of another part of the object, of `voxels` voxels.
-    fn merge(&mut self, other: &Self, voxels: u64) {
-        let (Some(mine), Some(others)) = (self.origin, other.origin) else {
-            if self.origin.is_none() {
-                *self = other.clone();
-            }
-            return;
-        };
-        let shift = others - mine;
-        self.above += other.above + voxels as f64 * shift;
-        self.above_squared += other.above_squared + 2.0 * shift * other.above + voxels as f64 * shift * shift;
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
-        self.weighted.iter_mut().zip(other.weighted).for_each(|(sum, part)| *sum += part);
-    }
-
-    pub(super) fn describe(&self, voxels: u64, sides: [f64; 3]) -> Intensity {
-        let n = voxels as f64;
-        let mean_above = self.above / n;
-        let mean = self.origin.unwrap_or_default() + mean_above;
-        let sum = mean * n;
-        Intensity {
-            sum,
-            mean,
-            min: self.min,
-            max: self.max,
-            std: (self.above_squared / n - mean_above * mean_above).max(0.0).sqrt(),
-            weighted_centroid: (sum != 0.0)
-                .then(|| std::array::from_fn(|axis| self.weighted[axis] / sum * sides[axis])),
-        }
     }
 }
 

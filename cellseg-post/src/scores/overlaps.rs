@@ -161,3 +161,26 @@ fn summed<K: Ord + Copy + Send>(mut counts: Vec<(K, u64)>) -> Vec<(K, u64)> {
     });
     counts
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn runs_count_what_voxels_do(
+            voxels in prop::collection::vec(prop_oneof![5 => Just((0u32, 0u32)), 1 => (0u32..3, 0u32..3)], 0..300),
+            repeats in 1usize..20,
+        ) {
+            let long = voxels.iter().flat_map(|pair| std::iter::repeat_n(*pair, repeats));
+            let (truth, prediction): (Vec<u32>, Vec<u32>) = long.clone().unzip();
+            let mut counts = Counts::default();
+            count_runs(&truth, &prediction, &mut counts);
+            let mut expected: FxHashMap<Pair, u64> = FxHashMap::default();
+            long.for_each(|pair| *expected.entry(pair).or_default() += 1);
+            prop_assert_eq!(counts.of_pair, expected);
+        }
+    }
+}

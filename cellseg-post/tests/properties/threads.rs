@@ -1,7 +1,8 @@
 use cellseg_post::{
     Connectivity, Counted, DenseCrf, InstanceOptions, Labels, Method, Overlaps, Spacing, WatershedSeeds,
-    components_of_ids, contacts, dense_crf_foreground, distance_transform, fill_holes, gaussian, instances,
-    li, multi_otsu, otsu, persistent_peaks, regions, seed_volume, surface_areas, watershed,
+    components_of_ids, contacts, dense_crf_foreground, distance_transform, distance_transform_of_ids,
+    fill_holes, gaussian, instances, li, multi_otsu, otsu, persistent_peaks, regions, seed_volume,
+    surface_areas, watershed,
 };
 use ndarray::Array3;
 
@@ -66,8 +67,9 @@ fn results_have_the_same_bits_on_any_number_of_threads() {
         let settings = DenseCrf { appearance_sigma: 4.0, ..DenseCrf::default() };
         let probability = map.mapv(|value| value.clamp(0.0, 1.0));
         let refined = dense_crf_foreground(probability.view(), map.view(), spacing, &settings).unwrap();
-        let thresholds = (thresholds, refined.mapv(f32::to_bits));
-        (format!("{peaks:?}"), pieces, areas, touching, format!("{scores:?}"), thresholds, holes)
+        let inside = distance_transform_of_ids(flooded.view(), spacing);
+        let values = (thresholds, refined.mapv(f32::to_bits), inside.mapv(f32::to_bits));
+        (format!("{peaks:?}"), pieces, areas, touching, format!("{scores:?}"), values, holes)
     };
     let (one, one_more) = (on_threads(1, everything), on_threads(1, more));
     assert!(one.0[0].count() > 20, "there are balls to tell apart");
@@ -88,6 +90,11 @@ fn views_in_another_order_give_what_their_copies_give() {
     let options = InstanceOptions::default();
     let labels = instances(view, spacing, &options).unwrap();
     assert_eq!(labels, instances(copy.view(), spacing, &options).unwrap());
+    let turned = labels.ids().reversed_axes();
+    assert_eq!(
+        distance_transform_of_ids(turned, spacing),
+        distance_transform_of_ids(turned.as_standard_layout().view(), spacing)
+    );
     assert_eq!(
         regions(labels.ids(), Some(view), spacing).unwrap(),
         regions(labels.ids(), Some(copy.view()), spacing).unwrap()
