@@ -4,6 +4,7 @@ mod artifacts;
 mod clesperanto;
 mod merge;
 mod mutex;
+mod outlines;
 mod peaks;
 mod size;
 mod split;
@@ -25,6 +26,7 @@ use crate::{
     Connectivity, Error, Labels, MaximaRule, Spacing, Threshold, components, gaussian, mask_above,
     threshold_seeds, watershed,
 };
+use peaks::Peaks;
 
 /// The default `outline_sigma` as a share of the objects' diameter, and the least it is in voxels of the finest side.
 ///
@@ -46,8 +48,15 @@ const SMALLEST: f64 = 0.1;
 pub enum Method {
     /// As the map is: one with two clear classes, such as a network's, is divided as [`Method::VoronoiOtsu`] does.
     ///
-    /// One without, such as a raw image, is divided along the valleys between its peaks, and each object ends at a share of
-    /// its own brightness, so that dim and bright ones both get their outlines. A fixed threshold is taken as it is.
+    /// One without, such as a raw image, is divided along the valleys between the peaks that stand out, and each object
+    /// ends at a share of its own brightness over the background around it, so that dim and bright ones both get their
+    /// outlines, and those in tissue are not drawn as wide as its glow. What is too thin for a nucleus, such as walls and
+    /// fibres, is taken off. All lengths are shares of the typical size of the objects that a first division finds. A fixed
+    /// threshold is taken as it is.
+    ///
+    /// It assumes that objects are bright, compact, and of sizes within a factor of about two of each other, and that their
+    /// middles are not much darker than their rims: large nuclei whose nucleoli leave dark holes may be split. Much smaller
+    /// objects than the typical one are merged with their neighbours or taken for dust; then set `diameter`.
     #[default]
     Peaks,
     /// Local maxima of the blurred map, and to each foreground voxel the nearest of them ([`voronoi_otsu`]).
@@ -86,12 +95,13 @@ pub struct InstanceOptions {
     pub threshold: Threshold,
     /// The Gaussian's sigma in micrometres before the threshold; by default a tenth of the diameter.
     pub outline_sigma: Option<f64>,
-    /// The objects' typical diameter in micrometres; by default estimated from the foreground ([`typical_diameter`]).
+    /// The objects' typical diameter in micrometres; by default estimated from the foreground ([`typical_diameter`]), and by
+    /// [`Method::Peaks`] from the objects of a first division of a raw image.
     pub diameter: Option<f64>,
     /// For [`Method::Peaks`] and [`Method::VoronoiOtsu`]: the Gaussian's sigma in micrometres before maxima are sought; by
-    /// default a fifth of the diameter.
+    /// default a fifth of the diameter, and 0.15 of it for the peaks of a raw image.
     pub spot_sigma: Option<f64>,
-    /// For [`Method::Peaks`] and [`Method::VoronoiOtsu`]: what counts as a maximum.
+    /// For [`Method::VoronoiOtsu`], and [`Method::Peaks`] on a map of two clear classes: what counts as a maximum.
     pub maxima: MaximaRule,
     /// For [`Method::Components`]: which voxels are connected.
     pub connectivity: Connectivity,
@@ -119,15 +129,17 @@ pub fn instances(
     all_finite(grid, &raster(&probability))?;
     options.check()?;
     let foreground = options.foreground(probability, spacing)?;
-    let Some(diameter) = foreground.diameter else { return Ok(Labels::none(grid.shape())) };
+    let Some(mut diameter) = foreground.diameter else { return Ok(Labels::none(grid.shape())) };
     let Foreground { map, mask, .. } = &foreground;
     let labels = match options.method {
-        Method::Peaks => {
-            let sigma = options.spot_sigma.unwrap_or(SPOT_SIGMA * diameter);
-            let adaptive = !matches!(options.threshold, Threshold::Fixed(_));
-            peaks::divide(probability, &foreground, spacing, sigma, options.maxima, adaptive)?
+        Method::Peaks if options.outlines_differ(&foreground) => {
+            let peaks = Peaks::new(probability, &foreground, spacing, options)?;
+            if options.diameter.is_none() {
+                diameter = peaks.typical_diameter(diameter)?;
+            }
+            peaks.objects(diameter)?
         }
-        Method::VoronoiOtsu => {
+        Method::Peaks | Method::VoronoiOtsu => {
             let sigma = options.spot_sigma.unwrap_or(SPOT_SIGMA * diameter);
             voronoi_otsu::divide(probability, mask.view(), spacing, sigma, options.maxima)?
         }
@@ -181,6 +193,12 @@ impl InstanceOptions {
         let mask = mask_above(map.view(), threshold);
         let diameter = self.diameter.or_else(|| typical_diameter(mask.view(), spacing));
         Ok(Foreground { map, threshold, mask, diameter })
+    }
+
+    /// Whether each object gets an outline of its own: one threshold does not suit all where the map has no two clear
+    /// classes, and none was given.
+    fn outlines_differ(&self, foreground: &Foreground) -> bool {
+        !matches!(self.threshold, Threshold::Fixed(_)) && peaks::separability(foreground) < peaks::CLEAR
     }
 
     fn check(&self) -> Result<(), Error> {

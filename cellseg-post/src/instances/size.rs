@@ -20,13 +20,16 @@ pub fn typical_diameter(mask: ArrayView3<bool>, spacing: Spacing) -> Option<f64>
     }
     let distance = distance_transform(mask, spacing);
     let peaks = persistent_peaks(distance.view(), mask, 0.0, Connectivity::TwentySix).ok()?;
-    let weights: Vec<f64> = peaks.iter().map(|peak| f64::from(peak.height).powi(2)).collect();
-    let half = weights.iter().sum::<f64>() / 2.0;
-    let mut so_far = 0.0;
     // Peaks come the highest first.
-    let median = peaks.iter().zip(weights).find(|(_, weight)| {
-        so_far += weight;
+    median_by_cross_section(peaks.iter().map(|peak| 2.0 * f64::from(peak.height)))
+}
+
+/// The median of diameters, which come the largest first, weighted by their squares; `None` if there are none.
+pub(super) fn median_by_cross_section(mut diameters: impl Iterator<Item = f64> + Clone) -> Option<f64> {
+    let half = diameters.clone().map(|diameter| diameter * diameter).sum::<f64>() / 2.0;
+    let mut so_far = 0.0;
+    diameters.find(|diameter| {
+        so_far += diameter * diameter;
         so_far >= half
-    });
-    median.map(|(peak, _)| 2.0 * f64::from(peak.height))
+    })
 }

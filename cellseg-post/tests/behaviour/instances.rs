@@ -181,3 +181,33 @@ fn a_map_of_two_clear_classes_is_divided_as_by_voronoi_otsu_and_dim_nuclei_of_a_
         assert!((0.6..2.0).contains(&ratio), "object {id} has {voxels} voxels, {ratio} of its ball");
     }
 }
+
+/// Balls of a radius of 6 voxels and brightness 200 at (z, y, x), blurred, on a background with noise.
+fn raw_balls(centres: &[[f32; 3]], background: impl Fn([usize; 3]) -> f32) -> Array3<f32> {
+    Array3::from_shape_fn((24, 48, 72), |(z, y, x)| {
+        let nearest = centres.iter().map(|c| {
+            ((z as f32 - c[0]).powi(2) + (y as f32 - c[1]).powi(2) + (x as f32 - c[2]).powi(2)).sqrt()
+        });
+        let distance = nearest.fold(f32::INFINITY, f32::min);
+        let noise = ((z * 31 + y * 17 + x * 13) % 23) as f32;
+        noise + background([z, y, x]) + 200.0 / (1.0 + (1.5 * (distance - 6.0)).exp())
+    })
+}
+
+const APART: [[f32; 3]; 4] = [[12.0, 12.0, 12.0], [12.0, 34.0, 14.0], [12.0, 12.0, 50.0], [12.0, 34.0, 52.0]];
+
+#[test]
+fn a_wall_between_nuclei_is_no_object_and_no_part_of_one() {
+    let wall = |[_, y, _]: [usize; 3]| if y == 23 { 300.0 } else { 0.0 };
+    let labels = instances(raw_balls(&APART, wall).view(), Spacing::VOXELS, &method(Method::Peaks)).unwrap();
+    assert_eq!(labels.count(), 4);
+    assert!(labels.ids().indexed_iter().all(|((_, y, _), id)| *id == 0 || y != 23));
+}
+
+#[test]
+fn the_texture_of_a_nucleus_does_not_split_it() {
+    // Stripes of a tenth of the brightness, wider than the blur.
+    let mut raw = raw_balls(&APART, |_| 0.0);
+    raw.indexed_iter_mut().for_each(|((_, _, x), value)| *value *= 1.0 + 0.1 * (x as f32 * 0.9).sin());
+    assert_eq!(instances(raw.view(), Spacing::VOXELS, &method(Method::Peaks)).unwrap().count(), 4);
+}

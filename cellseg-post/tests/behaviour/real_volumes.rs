@@ -42,7 +42,7 @@ struct Volume {
 
 // By hand, that is by classical Voronoi-Otsu with parameters chosen for the volume, ../shared/data/README.md gives
 // 0.50 and 0.94 for qcanet and 0.67 for stardist; one object more or less makes 0.01 to 0.02.
-const VOLUMES: [Volume; 4] = [
+const VOLUMES: [Volume; 5] = [
     Volume {
         image: "qcanet/8_cell_stage.tif",
         truth: "qcanet/8_cell_stage_nsn.tif",
@@ -59,13 +59,19 @@ const VOLUMES: [Volume; 4] = [
         image: "bbbc050_train/Emb02_t451_image.tif",
         truth: "bbbc050_train/Emb02_t451_label.tif",
         spacing: [1.75, 0.8, 0.8],
-        least: [0.48, 0.45, 0.60],
+        least: [0.70, 0.45, 0.60],
+    },
+    Volume {
+        image: "bbbc050_train/Emb05_t501_image.tif",
+        truth: "bbbc050_train/Emb05_t501_label.tif",
+        spacing: [1.75, 0.8, 0.8],
+        least: [0.72, 0.58, 0.58],
     },
     Volume {
         image: "stardist/img3d.tif",
         truth: "stardist/mask3d.tif",
         spacing: [2.0, 1.0, 1.0],
-        least: [0.70, 0.65, 0.55],
+        least: [0.74, 0.65, 0.55],
     },
 ];
 
