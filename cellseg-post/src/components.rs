@@ -13,7 +13,9 @@ use rayon::prelude::*;
 
 use crate::grid::{Grid, raster};
 use crate::memory::zeros;
-use crate::runs::{Run, Runs, cut_ids, cut_mask, cut_outside, number_of_runs, rows_fit};
+use crate::runs::{
+    Run, Runs, cut_above, cut_ids, cut_mask, cut_mask_within, cut_outside, number_of_runs, rows_fit,
+};
 use crate::union_find::UnionFind;
 use crate::{Connectivity, Error, Labels};
 
@@ -59,6 +61,29 @@ impl Bodies {
     /// The components of the true voxels.
     pub(crate) fn of_mask(grid: Grid, mask: &[bool], connectivity: Connectivity) -> Result<Self, Error> {
         Self::of_rows(grid, connectivity, |row, runs| cut_mask(grid.row(mask, row), runs), |_, _| true)
+    }
+
+    /// The components of the voxels above a threshold.
+    pub(crate) fn above(
+        grid: Grid,
+        map: &[f32],
+        threshold: f32,
+        connectivity: Connectivity,
+    ) -> Result<Self, Error> {
+        let cut = |row, runs: &mut Vec<Run>| cut_above(grid.row(map, row), threshold, runs);
+        Self::of_rows(grid, connectivity, cut, |_, _| true)
+    }
+
+    /// The components of the true voxels that lie in these ones.
+    pub(crate) fn marked(&self, marks: &[bool], connectivity: Connectivity) -> Result<Self, Error> {
+        let grid = self.grid;
+        let planes = self.slabs.first().map_or(1, |slab| slab.planes.len());
+        let cut = |row: usize, runs: &mut Vec<Run>| {
+            let slab = &self.slabs[row / grid.ny / planes];
+            let within = slab.runs.of_row(row - slab.planes.start * grid.ny);
+            cut_mask_within(grid.row(marks, row), within, runs);
+        };
+        Self::of_rows(grid, connectivity, cut, |_, _| true)
     }
 
     /// The components of the false voxels.

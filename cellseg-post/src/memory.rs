@@ -17,6 +17,15 @@ pub(crate) fn zeros<T: Copy + Default>(grid: Grid) -> Array3<T> {
     Array3::from_shape_vec(grid.shape(), voxels).expect("one value for each voxel of the grid")
 }
 
+/// A volume of zeros in the memory of another one that is no longer needed, which spares the faults of its pages.
+pub(crate) fn zeros_in(volume: Array3<f32>) -> Array3<u32> {
+    let shape = volume.dim();
+    let (values, _) = volume.into_raw_vec_and_offset();
+    // The standard library collects in place what has the same size.
+    let voxels: Vec<u32> = values.into_iter().map(|_| 0).collect();
+    Array3::from_shape_vec(shape, voxels).expect("one value for each voxel of the volume")
+}
+
 /// Asks for the cache line of an element that will soon be read; nothing happens if there is no such element.
 #[inline(always)]
 pub(crate) fn prefetch<T>(values: &[T], index: usize) {
@@ -52,6 +61,15 @@ fn advise_huge_pages<T>(_voxels: &[T]) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zeros_take_the_place_of_another_volume() {
+        let volume = Array3::from_elem((7, 8, 9), 1.5f32);
+        let place = volume.as_ptr() as usize;
+        let reused = zeros_in(volume);
+        assert_eq!((reused.dim(), reused.as_ptr() as usize), ((7, 8, 9), place));
+        assert!(reused.iter().all(|&value| value == 0));
+    }
 
     #[test]
     fn small_and_large_volumes_are_zero() {

@@ -67,6 +67,36 @@ pub(crate) fn cut_mask(row: &[bool], runs: &mut Vec<Run>) {
     cut_words(row.chunks(64).map(word), row.len(), runs);
 }
 
+/// Appends the runs of voxels above `threshold` of one row.
+#[inline]
+pub(crate) fn cut_above(row: &[f32], threshold: f32, runs: &mut Vec<Run>) {
+    let mut above = [false; 64];
+    let words = row.chunks(64).map(|values| {
+        above_threshold(values, threshold, &mut above);
+        word(&above[..values.len()])
+    });
+    cut_words(words, row.len(), runs);
+}
+
+wide! {
+    fn above_threshold(values: &[f32], threshold: f32, above: &mut [bool; 64]) {
+        for (above, &value) in above.iter_mut().zip(values) {
+            *above = value > threshold;
+        }
+    }
+}
+
+/// Appends the runs of true voxels of one row that lie in `within`, runs of the same row that do not touch.
+pub(crate) fn cut_mask_within(row: &[bool], within: &[Run], runs: &mut Vec<Run>) {
+    for &(start, end) in within {
+        let first = runs.len();
+        cut_mask(&row[start as usize..end as usize], runs);
+        for run in &mut runs[first..] {
+            *run = (run.0 + start, run.1 + start);
+        }
+    }
+}
+
 /// Appends the runs of false voxels of one row.
 #[inline]
 pub(crate) fn cut_outside(row: &[bool], runs: &mut Vec<Run>) {

@@ -2,8 +2,11 @@
 
 use ndarray::ArrayView3;
 
+use crate::components::Bodies;
+use crate::grid::{Grid, raster};
+use crate::memory::zeros_in;
 use crate::voronoi::divide_among_maxima;
-use crate::{Error, Labels, MaximaRule, Spacing, Threshold, gaussian, local_maxima, mask_above};
+use crate::{Connectivity, Error, Labels, MaximaRule, Spacing, Threshold, gaussian, local_maxima};
 
 /// The settings of [`voronoi_otsu`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,7 +38,9 @@ pub fn voronoi_otsu(
     settings: &VoronoiOtsu,
 ) -> Result<Labels, Error> {
     let outline = gaussian(image, spacing.to_voxels(settings.outline_sigma))?;
-    let mask = mask_above(outline.view(), settings.threshold.value(outline.view())?);
+    let grid = Grid::of(&image).fits_u32()?;
+    let threshold = settings.threshold.value(outline.view())?;
+    let bodies = Bodies::above(grid, &raster(&outline.view()), threshold, Connectivity::TwentySix)?;
     let spots = if settings.spot_sigma == settings.outline_sigma {
         outline
     } else {
@@ -43,7 +48,8 @@ pub fn voronoi_otsu(
         gaussian(image, spacing.to_voxels(settings.spot_sigma))?
     };
     warn_of_binary(image, settings.spot_sigma);
-    divide_among_maxima(local_maxima(spots.view(), settings.maxima)?, mask.view(), spacing)
+    let maxima = local_maxima(spots.view(), settings.maxima)?;
+    divide_among_maxima(maxima, &bodies, spacing, zeros_in(spots))
 }
 
 /// Divides `mask` among the maxima of the image blurred by `spot_sigma` micrometres.
@@ -56,7 +62,10 @@ pub(super) fn divide(
 ) -> Result<Labels, Error> {
     warn_of_binary(image, spot_sigma);
     let spots = gaussian(image, spacing.to_voxels(spot_sigma))?;
-    divide_among_maxima(local_maxima(spots.view(), maxima)?, mask, spacing)
+    let maxima = local_maxima(spots.view(), maxima)?;
+    let grid = Grid::of(&mask).fits_u32()?;
+    let bodies = Bodies::of_mask(grid, &raster(&mask), Connectivity::TwentySix)?;
+    divide_among_maxima(maxima, &bodies, spacing, zeros_in(spots))
 }
 
 fn warn_of_binary(image: ArrayView3<f32>, spot_sigma: f64) {

@@ -42,7 +42,7 @@ pub fn voronoi(seeds: ArrayView3<u32>, mask: ArrayView3<bool>, spacing: Spacing)
         })
         .collect();
     let bodies = Bodies::of_mask(grid, &inside, Connectivity::TwentySix)?;
-    divide(&bodies, parts.concat(), dense.count(), spacing)
+    divide(&bodies, parts.concat(), dense.count(), spacing, zeros(grid))
 }
 
 /// A voxel of a seed.
@@ -61,18 +61,19 @@ impl SeedVoxel {
     }
 }
 
-/// Divides components among seeds with ids 1 to `count`, whose voxels lie in them and come in raster order.
-pub(crate) fn divide(
+/// Divides components among seeds with ids 1 to `count`, whose voxels lie in them and come in raster order, and writes the
+/// labels to `ids`, which is all 0.
+fn divide(
     bodies: &Bodies,
     seeds: Vec<SeedVoxel>,
     count: u32,
     spacing: Spacing,
+    mut ids: Array3<u32>,
 ) -> Result<Labels, Error> {
     let objects = u64::from(count) + u64::from(bodies.count);
     let most = u32::try_from(objects).map_err(|_| Error::TooManyLabels { count: objects })?;
     let grid = bodies.grid;
     let rivals = Rivals::new(bodies, seeds, count, spacing);
-    let mut ids = zeros(grid);
     let mut rest: &mut [u32] = ids.as_slice_mut().expect("zeros are made in raster order");
     let mut parts = Vec::with_capacity(bodies.slabs.len());
     for slab in &bodies.slabs {
@@ -85,22 +86,16 @@ pub(crate) fn divide(
     Ok(Labels::numbered(ids, seen, most))
 }
 
-/// How many voxels are compared with the mask at once.
-const PART: usize = 1 << 16;
-
-/// Divides the mask among the 26-connected pieces of `maxima` that lie in it; those outside are ignored.
+/// Divides components among the 26-connected pieces of `maxima` that lie in them, those outside are ignored; writes the
+/// labels to `ids`, which is all 0.
 pub(crate) fn divide_among_maxima(
-    mut maxima: Array3<bool>,
-    mask: ArrayView3<bool>,
+    maxima: Array3<bool>,
+    bodies: &Bodies,
     spacing: Spacing,
+    ids: Array3<u32>,
 ) -> Result<Labels, Error> {
-    let grid = Grid::of(&mask).fits_u32()?;
-    let inside = raster(&mask);
-    let marks = maxima.as_slice_mut().expect("maxima are made in raster order");
-    let parts = marks.par_chunks_mut(PART).zip(inside.par_chunks(PART));
-    parts
-        .for_each(|(marks, inside)| marks.iter_mut().zip(inside).for_each(|(mark, &inside)| *mark &= inside));
-    let pieces = Bodies::of_mask(grid, marks, Connectivity::TwentySix)?;
+    let grid = bodies.grid;
+    let pieces = bodies.marked(&raster(&maxima.view()), Connectivity::TwentySix)?;
     let mut seeds = Vec::new();
     for slab in &pieces.slabs {
         let numbers = pieces.numbers(slab);
@@ -113,6 +108,5 @@ pub(crate) fn divide_among_maxima(
         }
     }
     drop(maxima);
-    let bodies = Bodies::of_mask(grid, &inside, Connectivity::TwentySix)?;
-    divide(&bodies, seeds, pieces.count, spacing)
+    divide(bodies, seeds, pieces.count, spacing, ids)
 }
