@@ -49,6 +49,7 @@ mod blocks;
 mod bodies;
 mod components;
 mod crf;
+mod disjoint;
 mod distance;
 mod error;
 mod float_order;
