@@ -245,14 +245,8 @@ impl Part {
             let (z, y) = (row / grid.ny, row % grid.ny);
             add_runs(&mut part, [(z - origin) as u32, y as u32], voxels, &runs[..found]);
             if let Some(image) = image {
-                let values = grid.row(image, row);
                 part.intensities.resize_with(part.sums.len(), IntensitySums::default);
-                for &(start, end) in &runs[..found] {
-                    let (start, end) = (start as usize, end as usize);
-                    if let Some(place) = part.places.of(voxels[start]) {
-                        part.intensities[place].add_run(z, y, start, &values[start..end]);
-                    }
-                }
+                add_values(&mut part, [z, y], voxels, grid.row(image, row), &runs[..found]);
             }
         }
         part
@@ -278,6 +272,17 @@ impl Part {
     /// The sums of the object at a place.
     fn moments(&self, place: usize) -> Moments {
         Moments::of_part(&self.sums[place], self.intensities.get(place), self.origin)
+    }
+}
+
+wide! {
+    /// Adds the values of the image in row (z, y) of the volume to the part's objects, which are all known.
+    fn add_values(part: &mut Part, at: [usize; 2], ids: &[u32], values: &[f32], runs: &[Run]) {
+        for &run in runs {
+            if let Some(place) = part.places.of(ids[run.0 as usize]) {
+                part.intensities[place].add_run(at, values, run);
+            }
+        }
     }
 }
 
