@@ -26,8 +26,8 @@ pub enum MaximaRule {
     FirstInScan,
 }
 
-/// How many voxels are searched for marks at once.
-const CHUNK: usize = 1 << 16;
+/// How many rows are searched for marks at once.
+const ROWS: usize = 256;
 
 /// Marks the local maxima of a volume (z, y, x) among all 26 neighbours.
 ///
@@ -46,9 +46,12 @@ pub fn local_maxima(image: ArrayView3<f32>, rule: MaximaRule) -> Result<Array3<b
     let marks = maxima.as_slice_mut().expect("zeros are made in raster order");
     let hood = Neighbourhood::new(grid, Connectivity::TwentySix);
     let planes = grid.nz.div_ceil(16);
-    marks.par_chunks_mut(planes * grid.plane()).enumerate().for_each(|(slab, marks)| {
+    // Whether a row has a maximum that is equal to a neighbour.
+    let mut tied = vec![false; grid.nz * grid.ny];
+    let slabs = marks.par_chunks_mut(planes * grid.plane()).zip(tied.par_chunks_mut(planes * grid.ny));
+    slabs.enumerate().for_each(|(slab, (marks, tied))| {
         let first = slab * planes;
-        mark_highest(grid, &voxels, first, marks);
+        mark_highest(grid, &voxels, first, marks, tied);
         if rule != MaximaRule::Plateau {
             let scan_order = |index: usize| {
                 let [z, y, x] = grid.position(index);
@@ -63,15 +66,16 @@ pub fn local_maxima(image: ArrayView3<f32>, rule: MaximaRule) -> Result<Array3<b
         }
     });
     if rule == MaximaRule::Plateau {
-        drop_slopes(marks, &voxels, &hood);
+        drop_slopes(marks, &voxels, &hood, &tied);
     }
     Ok(maxima)
 }
 
-/// Marks the voxels of some planes, from plane `first` on, that no neighbour exceeds.
+/// Marks the voxels of some planes, from plane `first` on, that no neighbour exceeds, and the rows in which one of them has
+/// an equal neighbour.
 ///
 /// The highest of 27 voxels is that of three planes, each the highest of three rows, each of three voxels.
-fn mark_highest(grid: Grid, voxels: &[f32], first: usize, marks: &mut [bool]) {
+fn mark_highest(grid: Grid, voxels: &[f32], first: usize, marks: &mut [bool], tied: &mut [bool]) {
     let plane_at = |z: usize| &voxels[z * grid.plane()..(z + 1) * grid.plane()];
     let mut rows = vec![0.0; grid.plane()];
     // The highest of 3 x 3 around each voxel of the plane before, of the same and of the next one.
@@ -80,15 +84,37 @@ fn mark_highest(grid: Grid, voxels: &[f32], first: usize, marks: &mut [bool]) {
         highest_of_plane(plane_at(first - 1), grid.nx, &mut rows, &mut highest[0]);
     }
     highest_of_plane(plane_at(first), grid.nx, &mut rows, &mut highest[1]);
-    for (z, marks) in (first..).zip(marks.chunks_exact_mut(grid.plane())) {
+    let planes = marks.chunks_exact_mut(grid.plane()).zip(tied.chunks_exact_mut(grid.ny));
+    for (z, (marks, tied)) in (first..).zip(planes) {
         if z + 1 < grid.nz {
             highest_of_plane(plane_at(z + 1), grid.nx, &mut rows, &mut highest[2]);
         } else {
             highest[2].fill(f32::MIN);
         }
-        mark(plane_at(z), [&highest[0], &highest[1], &highest[2]], marks);
+        let plane = plane_at(z);
+        mark(plane, [&highest[0], &highest[1], &highest[2]], marks);
+        for (y, tied) in tied.iter_mut().enumerate() {
+            let row = y * grid.nx..(y + 1) * grid.nx;
+            let mut maxima = row.clone().zip(&marks[row]).filter(|(_, mark)| **mark).map(|(at, _)| at);
+            *tied = maxima.any(|at| {
+                plane[at] == highest[0][at] || plane[at] == highest[2][at] || equals_beside(plane, grid, at)
+            });
+        }
         highest.rotate_left(1);
     }
+}
+
+/// Whether a voxel of a plane is equal to one of the up to eight around it.
+fn equals_beside(plane: &[f32], grid: Grid, at: usize) -> bool {
+    let (y, x) = (at / grid.nx, at % grid.nx);
+    let columns = x.saturating_sub(1)..(x + 2).min(grid.nx);
+    let mut equal = 0;
+    for row in y.saturating_sub(1)..(y + 2).min(grid.ny) {
+        let around = &plane[row * grid.nx..][columns.clone()];
+        equal += around.iter().filter(|&&other| other == plane[at]).count();
+    }
+    // It is equal to itself.
+    equal > 1
 }
 
 fn highest_of_plane(plane: &[f32], nx: usize, rows: &mut [f32], highest: &mut [f32]) {
@@ -123,16 +149,19 @@ wide! {
 /// Unmarks the plateaus that have a higher voxel somewhere along their rim.
 ///
 /// Such a plateau holds a voxel that is not marked; the news spreads from there in waves over the equal voxels.
-fn drop_slopes(maxima: &mut [bool], voxels: &[f32], hood: &Neighbourhood) {
+/// Only rows that are `tied` can have one.
+fn drop_slopes(maxima: &mut [bool], voxels: &[f32], hood: &Neighbourhood, tied: &[bool]) {
     let beside_slope = |index: usize, maxima: &[bool]| {
         !hood.all(index, |other| maxima[other] || voxels[other] != voxels[index])
     };
-    let found: Vec<Vec<usize>> = maxima
-        .par_chunks(CHUNK)
+    let nx = voxels.len() / tied.len();
+    let found: Vec<Vec<usize>> = tied
+        .par_chunks(ROWS)
         .enumerate()
-        .map(|(part, marks)| {
-            let marked = (part * CHUNK..).zip(marks).filter(|(_, mark)| **mark);
-            marked.map(|(index, _)| index).filter(|&index| beside_slope(index, maxima)).collect()
+        .map(|(part, tied)| {
+            let rows = (part * ROWS..).zip(tied).filter(|(_, tied)| **tied).map(|(row, _)| row);
+            let marked = rows.flat_map(|row| row * nx..(row + 1) * nx).filter(|&index| maxima[index]);
+            marked.filter(|&index| beside_slope(index, maxima)).collect()
         })
         .collect();
     let mut wave: VecDeque<usize> = found.into_iter().flatten().collect();

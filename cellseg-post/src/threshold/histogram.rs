@@ -145,24 +145,35 @@ const BATCH: usize = 1024;
 /// How many values `find` puts into each of `bins` bins; it writes the bins of up to [`BATCH`] values.
 pub(super) fn count(values: &[f32], bins: usize, find: impl Fn(&[f32], &mut [u32]) + Sync) -> Vec<u64> {
     // Small tables are counted four times over, so that equal neighbours do not wait for each other.
-    let tables = if bins <= 4096 { 4 } else { 1 };
+    if bins <= 4096 { count_in::<4>(values, bins, find) } else { count_in::<1>(values, bins, find) }
+}
+
+fn count_in<const TABLES: usize>(
+    values: &[f32],
+    bins: usize,
+    find: impl Fn(&[f32], &mut [u32]) + Sync,
+) -> Vec<u64> {
     values
         .par_chunks(CHUNK)
         .fold(
-            || vec![0u64; bins * tables],
+            || vec![[0u64; TABLES]; bins],
             |mut counts, chunk| {
                 let mut found = [0; BATCH];
                 for batch in chunk.chunks(BATCH) {
                     let found = &mut found[..batch.len()];
                     find(batch, found);
-                    for (place, &bin) in found.iter().enumerate() {
-                        counts[bin as usize * tables + place % tables] += 1;
+                    let (groups, rest) = found.as_chunks::<TABLES>();
+                    for group in groups {
+                        for (table, &bin) in group.iter().enumerate() {
+                            counts[bin as usize][table] += 1;
+                        }
                     }
+                    rest.iter().for_each(|&bin| counts[bin as usize][0] += 1);
                 }
                 counts
             },
         )
-        .map(|counts| counts.chunks_exact(tables).map(|tables| tables.iter().sum()).collect())
+        .map(|counts| counts.iter().map(|tables| tables.iter().sum()).collect())
         .reduce(
             || vec![0; bins],
             |mut total: Vec<u64>, counts: Vec<u64>| {
