@@ -5,6 +5,9 @@
 //! [`Error`] that says what was found and what to do. A file is written whole or not at all, too, and none is
 //! replaced unasked ([`Overwrite`]).
 //!
+//! A volume that does not fit into memory is read in boxes ([`VolumeReader`]), kept on disk while it is being made
+//! ([`ScratchVolume`]) and written in slabs ([`write_in_slabs`]).
+//!
 //! The feature `parquet` adds tables in that format ([`write_table`]); it is off by default as it takes longer to
 //! build than the rest of this crate.
 //!

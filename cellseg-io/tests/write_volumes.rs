@@ -81,8 +81,8 @@ proptest! {
 #[test]
 fn slabs_make_the_file_that_the_whole_volume_makes() {
     let folder = tempfile::tempdir().unwrap();
-    // Planes of 17 MB, so that there are several slabs.
-    let whole = volume([5, 2048, 2048], 5, Some([2.0, 1.0, 1.0]), |v| if v % 7 == 0 { v as u32 } else { 9 });
+    // More planes than a slab has.
+    let whole = volume([70, 30, 40], 5, Some([2.0, 1.0, 1.0]), |v| if v % 7 == 0 { v as u32 } else { 9 });
     for extension in ["tif", "npy"] {
         let [at_once, in_slabs] = ["a", "b"].map(|name| folder.path().join(name).with_extension(extension));
         write_volume(&at_once, &whole, Overwrite::Refuse).unwrap();
@@ -93,7 +93,7 @@ fn slabs_make_the_file_that_the_whole_volume_makes() {
             Ok(whole.data.slice(ndarray::s![planes, .., ..]).to_owned())
         })
         .unwrap();
-        assert_eq!(next, 5);
+        assert_eq!(next, 70);
         assert!(fs::read(at_once).unwrap() == fs::read(in_slabs).unwrap(), "{extension}");
     }
 }

@@ -28,7 +28,8 @@ pub(super) struct Args {
     /// The columns of CellSeg3D, in voxels
     #[arg(long, conflicts_with = "image")]
     cellseg3d: bool,
-    /// Every measurement there is: also surface, convexity, the longest axis, contacts, neighbours, density, quantiles
+    /// Every measurement there is: also surface, convexity, the longest axis, contacts, neighbours, density, quantiles.
+    /// Like --cellseg3d and --atlas it takes the whole volume into memory; without them only some planes are at a time
     #[arg(long, conflicts_with = "cellseg3d")]
     all: bool,
     /// Labels of the regions of an atlas, on the same grid

@@ -196,7 +196,7 @@ fn ids_of_64_bits_are_taken_and_given() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_before_anything_is_written() {
+fn what_cannot_be_meant_is_refused_and_what_may_not_be_is_warned_of() {
     let bench = Bench::new();
     bench.synthetic();
     bench.volume("nan.npy", {
@@ -220,6 +220,18 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     ] {
         bench.fail(&format!("post {line}"), &needles);
         assert_eq!(bench.files(), before, "{line}");
+    }
+    bench.succeed("post semantic v_labels.tif -o binary.tif");
+    bench.volume("grey.npy", Array3::from_shape_fn((4, 9, 9), |(z, y, x)| (z * y * x) as f32));
+    for (input, method, warning) in [
+        ("binary.tif", "cellseg3d-voronoi-otsu", "only two values"),
+        ("binary.tif", "peaks", "only two values"),
+        ("grey.npy", "cellseg3d-watershed", "goes up to 192"),
+    ] {
+        let output =
+            bench.run(&format!("post instances {input} -o x.tif --method {method} --spacing 1,1,1 --force"));
+        let told = text(&output.stderr);
+        assert!(output.status.success() && told.contains(warning), "{method}: {told}");
     }
     let warned = text(&bench.run("post stats v_labels.tif -o x.csv --spacing 1,1,1").stderr);
     assert!(!warned.contains('\u{1b}'), "no colours where nobody sees them: {warned}");

@@ -1,7 +1,7 @@
 use cellseg_post::{
     Connectivity, Error, InstanceOptions, LabelSource, LabelStore, MapSource, Method, Spacing, Threshold,
     WatershedSeeds, components, components_in_blocks, components_of_ids, components_of_ids_in_blocks,
-    instances, instances_in_blocks, mask_above,
+    instances, instances_in_blocks, mask_above, regions_in_blocks,
 };
 use ndarray::{Array3, ArrayView3, ArrayViewMut3};
 use proptest::prelude::*;
@@ -123,6 +123,36 @@ proptest! {
         let count = instances_in_blocks(&map.view(), block, [20; 3], segment, &mut stored).unwrap();
         prop_assert_eq!(count, whole.count());
         prop_assert_eq!(whole.ids(), stored);
+    }
+}
+
+#[test]
+fn blocks_give_the_same_on_any_number_of_threads() {
+    let map = Array3::from_shape_fn((40, 60, 70), |(z, y, x)| {
+        let wave = |place: usize, length: f32| (place as f32 / length).sin();
+        wave(z, 2.0) * wave(y, 2.5) * wave(x, 3.0)
+    });
+    let options = InstanceOptions {
+        method: Method::VoronoiOtsu,
+        threshold: Threshold::Fixed(0.3),
+        diameter: Some(6.0),
+        ..InstanceOptions::default()
+    };
+    let everything = || {
+        let (mut parts, mut objects) = (Array3::zeros(map.dim()), Array3::zeros(map.dim()));
+        let view = map.view();
+        components_in_blocks(&view, 0.3, Connectivity::Six, [17, 25, 33], &mut parts).unwrap();
+        let segment = |map: ArrayView3<f32>| instances(map, Spacing::VOXELS, &options);
+        instances_in_blocks(&view, [17, 25, 33], [12; 3], segment, &mut objects).unwrap();
+        let table = regions_in_blocks(&objects, Some(&view), [8, 60, 70], Spacing::VOXELS).unwrap();
+        assert!(table.len() > 100, "{}", table.len());
+        (parts, objects, table)
+    };
+    let on =
+        |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(everything);
+    let one = on(1);
+    for threads in [2, 7] {
+        assert!(on(threads) == one, "{threads} threads");
     }
 }
 

@@ -86,8 +86,23 @@ impl Instances {
                 ));
             }
             let image = map.data.view();
+            if distinct_values(&map, 2) == 2 {
+                tracing::warn!(
+                    "{} has only two values: most objects are then flat on top, and this method sees no maximum in \
+                     them; give the soft map instead of a thresholded one",
+                    self.files.input.display()
+                );
+            }
             voronoi_otsu_as_clesperanto(image, CELLSEG3D_SIGMA, CELLSEG3D_SIGMA, MaximaRule::Strict)?
         } else {
+            let highest = map.data.fold(0.0f32, |highest, value| highest.max(*value));
+            if self.method == MethodName::Cellseg3dWatershed && highest > 1.0 {
+                tracing::warn!(
+                    "{} goes up to {highest}, but this method takes what is above 0.9 for seeds; give a map of \
+                     probabilities from 0 to 1",
+                    self.files.input.display()
+                );
+            }
             let spacing = lengths(map.spacing, &self.files.input)?;
             instances(map.data.view(), spacing, &self.options()?)?
         };
@@ -140,6 +155,17 @@ impl Instances {
         options.min_volume = self.min_volume.or(options.min_volume);
         Ok(options)
     }
+}
+
+/// How many different values a map has, counted up to one more than `most`.
+fn distinct_values(map: &io::Volume<f32>, most: usize) -> usize {
+    let mut values: Vec<f32> = Vec::new();
+    for &value in &map.data {
+        if values.len() <= most && !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    values.len()
 }
 
 #[derive(clap::Args)]
