@@ -17,6 +17,7 @@ mod error;
 pub mod infer;
 pub mod intensity;
 pub mod layers;
+mod network;
 pub mod train;
 mod volume;
 pub mod weights;
@@ -24,5 +25,6 @@ pub mod wnet3d;
 
 pub use compute::Compute;
 pub use error::{Error, Result};
+pub use network::{Network, OutputActivation, PassMode};
 pub use volume::VolumeView;
 pub use wnet3d::{WNet3d, WNet3dConfig};

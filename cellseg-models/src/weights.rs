@@ -22,7 +22,7 @@ pub type State = BTreeMap<String, ArrayD<f32>>;
 ///
 /// # Errors
 /// Weights that are not `f32`.
-pub fn state(network: &impl Module) -> Result<State> {
+pub fn state(network: &(impl Module + ?Sized)) -> Result<State> {
     export(network, |_, p| p.export(p.tensor()).map(Some))
 }
 
@@ -30,7 +30,7 @@ pub fn state(network: &impl Module) -> Result<State> {
 ///
 /// # Errors
 /// [`Error::Weights`] with the first tensor that does not fit.
-pub fn load(network: &mut impl Module, architecture: &str, state: &State) -> Result<()> {
+pub fn load(network: &mut (impl Module + ?Sized), architecture: &str, state: &State) -> Result<()> {
     let values = import(network, architecture, state)?;
     replace(network, values.into_iter().map(|(_, value)| value));
     Ok(())
@@ -38,7 +38,10 @@ pub fn load(network: &mut impl Module, architecture: &str, state: &State) -> Res
 
 /// Replaces each weight of a network by what `of` makes of it: the same numbers elsewhere, or in another type. Nothing is
 /// changed where one cannot be made.
-pub(crate) fn change(network: &mut impl Module, of: impl Fn(&Tensor) -> CoreResult<Tensor>) -> Result<()> {
+pub(crate) fn change(
+    network: &mut (impl Module + ?Sized),
+    of: impl Fn(&Tensor) -> CoreResult<Tensor>,
+) -> Result<()> {
     let mut values = Vec::new();
     network.each("", &mut |_, p| values.push(of(p.tensor())));
     replace(network, values.into_iter().collect::<CoreResult<Vec<_>>>()?);
@@ -46,7 +49,7 @@ pub(crate) fn change(network: &mut impl Module, of: impl Fn(&Tensor) -> CoreResu
 }
 
 /// Replaces all weights of a network, in the order of its parameters.
-fn replace(network: &mut impl Module, values: impl IntoIterator<Item = Tensor>) {
+fn replace(network: &mut (impl Module + ?Sized), values: impl IntoIterator<Item = Tensor>) {
     let mut values = values.into_iter();
     network.each_mut("", &mut |_, p| {
         if let Some(value) = values.next() {
@@ -57,7 +60,7 @@ fn replace(network: &mut impl Module, values: impl IntoIterator<Item = Tensor>) 
 
 /// One array for each parameter of a network, where `of` makes one.
 pub(crate) fn export(
-    network: &impl Module,
+    network: &(impl Module + ?Sized),
     mut of: impl FnMut(&str, &Parameter) -> Result<Option<ArrayD<f32>>>,
 ) -> Result<State> {
     let mut out = Ok(State::new());
@@ -72,7 +75,11 @@ pub(crate) fn export(
 }
 
 /// One tensor for each parameter of a network, in the order of its parameters.
-pub(crate) fn import(network: &impl Module, what: &str, state: &State) -> Result<Vec<(String, Tensor)>> {
+pub(crate) fn import(
+    network: &(impl Module + ?Sized),
+    what: &str,
+    state: &State,
+) -> Result<Vec<(String, Tensor)>> {
     let mut expected = Vec::new();
     network.each("", &mut |name, p| expected.push((name, p)));
     compare(what, &expected, state)?;

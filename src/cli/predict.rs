@@ -9,7 +9,7 @@ use cellseg::{
         self, VolumeView,
         infer::{Inference, Windows, sliding_window_on},
         intensity::Intensity,
-        wnet3d::PassMode,
+        wnet3d::{EXTENT_MULTIPLE, PassMode},
     },
     read_network,
 };
@@ -86,7 +86,8 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let channels = if args.reconstruction { network.config().out_channels } else { network.config().classes };
     let bar = progress::bar(&args.common, 0, "predicting");
     let view = VolumeView::isotropic(&volume.name, volume.data.view());
-    let maps = sliding_window_on(&device, &view, channels, &windows, &forward, &mut Bar(&bar));
+    let maps =
+        sliding_window_on(&device, &view, channels, EXTENT_MULTIPLE, &windows, &forward, &mut Bar(&bar));
     bar.finish_and_clear();
     let maps = match maps {
         Err(models::Error::Cancelled) if interrupt::asked() => return Ok(Outcome::Interrupted),

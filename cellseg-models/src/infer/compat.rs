@@ -6,11 +6,7 @@ use super::{
     tiles::Tiles,
     windows::{Job, explicit},
 };
-use crate::{
-    Result,
-    intensity::FULL_SCALE,
-    wnet3d::{PassMode, WNet3d},
-};
+use crate::{Network, PassMode, Result, intensity::FULL_SCALE};
 use cellseg_core::Tensor;
 use ndarray::{Array4, ArrayView3, Axis};
 
@@ -20,7 +16,7 @@ const SIGMA: f64 = 0.01;
 
 /// The maps of all classes with CellSeg3D's scaling, window by window.
 pub(super) fn run(
-    network: &WNet3d,
+    network: &dyn Network,
     volume: ArrayView3<'_, f32>,
     window: [usize; 3],
     progress: &mut dyn Progress,
@@ -39,8 +35,13 @@ pub(super) fn run(
         rescale(&mut values, 1.0);
         Ok(Tensor::from_slice(&values, logits.shape().dims())?)
     };
-    let channels = network.config().classes;
-    let job = Job { device: &network.device(), channels, read: &read, forward: &forward };
+    let job = Job {
+        device: &network.device(),
+        channels: network.class_count(),
+        multiple: network.extent_multiple(),
+        read: &read,
+        forward: &forward,
+    };
     job.blend(&tiles, weights, inset, progress)
 }
 

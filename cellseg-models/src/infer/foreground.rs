@@ -1,7 +1,6 @@
 //! Which class is the foreground.
 
-use super::Output;
-use crate::intensity::Intensity;
+use crate::{OutputActivation, intensity::Intensity};
 use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis};
 use rayon::prelude::*;
 
@@ -17,9 +16,9 @@ impl ClassMaps {
         maps: Array4<f32>,
         volume: ArrayView3<'_, f32>,
         intensity: &Intensity,
-        output: Output,
+        logits_of: Option<OutputActivation>,
     ) -> Self {
-        let brightness = brightness(maps.view(), volume, intensity, output);
+        let brightness = brightness(maps.view(), volume, intensity, logits_of);
         ClassMaps { maps, brightness }
     }
 
@@ -65,12 +64,12 @@ impl ClassMaps {
     }
 }
 
-/// `sum_v p_k(v) I(v) / sum_v p_k(v)` for each class `k`; of logits, the softmax is `p`.
+/// `sum_v p_k(v) I(v) / sum_v p_k(v)` for each class `k`; of logits, `p` is what their activation makes.
 fn brightness(
     maps: ArrayView4<'_, f32>,
     volume: ArrayView3<'_, f32>,
     intensity: &Intensity,
-    output: Output,
+    logits_of: Option<OutputActivation>,
 ) -> Vec<f64> {
     let (d, h, w) = volume.dim();
     let classes = maps.len_of(Axis(0));
@@ -86,8 +85,8 @@ fn brightness(
                 for (k, p) in p.iter_mut().enumerate() {
                     *p = f64::from(maps[[k, z, i / w, i % w]]);
                 }
-                if output == Output::Logits {
-                    softmax(&mut p);
+                if let Some(activation) = logits_of {
+                    activation.of_voxel(&mut p);
                 }
                 for (sum, p) in sums.iter_mut().zip(&p) {
                     *sum = [sum[0] + p * f64::from(*v), sum[1] + p];
@@ -102,11 +101,4 @@ fn brightness(
             if sum > 0.0 { weighted / sum } else { 0.0 }
         })
         .collect()
-}
-
-fn softmax(xs: &mut [f64]) {
-    let highest = xs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    xs.iter_mut().for_each(|x| *x = (*x - highest).exp());
-    let sum: f64 = xs.iter().sum();
-    xs.iter_mut().for_each(|x| *x /= sum);
 }

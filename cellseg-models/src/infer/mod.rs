@@ -19,10 +19,7 @@ pub use foreground::ClassMaps;
 pub use settings::{Blending, Compat, Inference, Output, Windows};
 pub use windows::{sliding_window, sliding_window_on};
 
-use crate::{
-    Result, VolumeView,
-    wnet3d::{PassMode, WNet3d},
-};
+use crate::{Error, Network, PassMode, Result, VolumeView};
 use std::ops::ControlFlow;
 use windows::Job;
 
@@ -42,34 +39,36 @@ impl Progress for () {
 /// A map of each class of `volume`, computed where the network lies.
 ///
 /// # Errors
-/// [`crate::Error::Volume`] for a volume with nothing in it, [`crate::Error::Setting`] for windows that the network
-/// cannot take, [`crate::Error::Cancelled`] where `progress` stopped it, and those of the network.
+/// [`Error::Volume`] for a volume with nothing in it, [`Error::Setting`] for windows that the network cannot take,
+/// [`Error::Cancelled`] where `progress` stopped it, and those of the network.
 pub fn class_maps(
-    network: &WNet3d,
+    network: &dyn Network,
     volume: &VolumeView<'_>,
     settings: &Inference,
     progress: &mut dyn Progress,
 ) -> Result<ClassMaps> {
-    settings.validate()?;
-    if network.config().in_channels != 1 {
-        return Err(crate::Error::setting(
-            "in_channels",
-            network.config().in_channels,
-            "a network for images of one channel",
-        ));
+    settings.validate_for(network)?;
+    if network.in_channels() != 1 {
+        let expected = "a network for images of one channel";
+        return Err(Error::setting("in_channels", network.in_channels(), expected));
     }
     let intensity = volume.fit(&settings.normalisation)?;
-    let network = &network.prepared(settings.compute)?;
-    let classes = network.config().classes;
+    let network = &*network.prepared(settings.compute)?;
     let mode = PassMode::default();
     let (maps, output) = match settings.compat {
         Compat::None => {
             let read = |origin, extents, out: &mut [f32]| intensity.read(volume.voxels, origin, extents, out);
             let forward = |x: &_| match settings.output {
-                Output::Probabilities => network.classes(x, &mode),
+                Output::Probabilities => network.probabilities(x, &mode),
                 Output::Logits => network.logits(x, &mode),
             };
-            let job = Job { device: &network.device(), channels: classes, read: &read, forward: &forward };
+            let job = Job {
+                device: &network.device(),
+                channels: network.class_count(),
+                multiple: network.extent_multiple(),
+                read: &read,
+                forward: &forward,
+            };
             (job.run(volume.extents(), &settings.windows, progress)?, settings.output)
         }
         Compat::CellSeg3D => {
@@ -77,5 +76,6 @@ pub fn class_maps(
             (maps, Output::Probabilities)
         }
     };
-    Ok(ClassMaps::new(maps, volume.voxels, &intensity, output))
+    let logits_of = (output == Output::Logits).then(|| network.activation());
+    Ok(ClassMaps::new(maps, volume.voxels, &intensity, logits_of))
 }

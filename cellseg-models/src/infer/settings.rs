@@ -1,6 +1,6 @@
 //! How inference is done.
 
-use crate::{Compute, Error, Result, intensity::Normalisation, wnet3d::EXTENT_MULTIPLE};
+use crate::{Compute, Error, Network, Result, intensity::Normalisation};
 use serde::{Deserialize, Serialize};
 
 /// How inference is done.
@@ -23,10 +23,10 @@ pub struct Inference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// Probabilities: in each voxel those of all classes sum to one.
+    /// Probabilities. Where a voxel is of one class, those of all classes sum to one.
     #[default]
     Probabilities,
-    /// The numbers before the softmax.
+    /// The numbers before the softmax or the logistic function.
     Logits,
 }
 
@@ -49,7 +49,7 @@ pub enum Compat {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Windows {
-    /// Voxels of a window `(z, y, x)`, multiples of 8. Along an axis on which the volume is shorter, windows are too.
+    /// Voxels of a window `(z, y, x)`, multiples of what the network takes: 8 for WNet3D. Along an axis on which the volume is shorter, windows are too.
     pub window: [usize; 3],
     /// Share of a window that the next one covers again, 0 to below 1.
     pub overlap: f64,
@@ -83,11 +83,19 @@ impl Inference {
     /// [`Error::Setting`] names the first one out of range.
     pub fn validate(&self) -> Result<()> {
         self.normalisation.validate()?;
-        self.windows.validate()?;
-        let [d, h, w] = self.windows.window;
-        if [d, h, w].iter().any(|e| !e.is_multiple_of(EXTENT_MULTIPLE)) {
-            let expected = format!("extents (z, y, x) that are multiples of {EXTENT_MULTIPLE}");
-            return Err(Error::setting("window", self.windows.window, expected));
+        self.windows.validate()
+    }
+
+    /// [`Inference::validate`], and that the network takes the windows.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first setting out of range.
+    pub fn validate_for(&self, network: &dyn Network) -> Result<()> {
+        self.validate()?;
+        let (window, multiple) = (self.windows.window, network.extent_multiple());
+        if window.iter().any(|e| !e.is_multiple_of(multiple)) {
+            let expected = format!("extents (z, y, x) that are multiples of {multiple}");
+            return Err(Error::setting("window", window, expected));
         }
         Ok(())
     }

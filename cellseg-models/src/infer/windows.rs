@@ -18,7 +18,8 @@ pub(super) type Read<'a> = &'a dyn Fn([isize; 3], [usize; 3], &mut [f32]);
 pub(super) type Forward<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
 
 /// Any network, from a window `[1, d, h, w, 1]` to `[1, d, h, w, channels]`, over a whole volume: `(c, z, y, x)`. The
-/// network is given the volume's own intensities. Beyond the volume windows hold its mirror image, and are cut off.
+/// network is given the volume's own intensities, in windows whose extents are multiples of 8 along axes on which the
+/// volume is shorter than a window. Beyond the volume windows hold its mirror image, and are cut off.
 ///
 /// # Errors
 /// [`Error::Setting`] for windows out of range, [`Error::Volume`] for a volume without voxels, [`Error::Cancelled`] where
@@ -30,10 +31,10 @@ pub fn sliding_window(
     network: &dyn Fn(&Tensor) -> Result<Tensor>,
     progress: &mut dyn Progress,
 ) -> Result<Array4<f32>> {
-    sliding_window_on(&Device::Cpu, volume, channels, windows, network, progress)
+    sliding_window_on(&Device::Cpu, volume, channels, EXTENT_MULTIPLE, windows, network, progress)
 }
 
-/// [`sliding_window`] for a network that takes windows on `device`. On a GPU one window is computed while the next is read
+/// [`sliding_window`] for a network that takes windows on `device`, of extents that are multiples of `multiple`. On a GPU one window is computed while the next is read
 /// and copied there, and the last is copied back and averaged.
 ///
 /// # Errors
@@ -42,16 +43,20 @@ pub fn sliding_window_on(
     device: &Device,
     volume: &VolumeView<'_>,
     channels: usize,
+    multiple: usize,
     windows: &Windows,
     network: &dyn Fn(&Tensor) -> Result<Tensor>,
     progress: &mut dyn Progress,
 ) -> Result<Array4<f32>> {
     windows.validate()?;
+    if multiple == 0 {
+        return Err(Error::setting("multiple", multiple, "at least 1"));
+    }
     if volume.voxels.is_empty() {
         return Err(Error::volume(volume.name, "it holds no voxel; there must be at least one"));
     }
     let read = |origin, extents, out: &mut [f32]| crate::intensity::copy(volume.voxels, origin, extents, out);
-    Job { device, channels, read: &read, forward: network }.run(volume.extents(), windows, progress)
+    Job { device, channels, multiple, read: &read, forward: network }.run(volume.extents(), windows, progress)
 }
 
 /// What is done with each window.
@@ -60,6 +65,8 @@ pub(super) struct Job<'a> {
     pub(super) device: &'a Device,
     /// Channels of its output.
     pub(super) channels: usize,
+    /// What extents of its input are multiples of.
+    pub(super) multiple: usize,
     /// How a window is filled.
     pub(super) read: Read<'a>,
     /// The network.
@@ -76,7 +83,7 @@ impl Job<'_> {
     ) -> Result<Array4<f32>> {
         let tiles: [Tiles; 3] = std::array::from_fn(|i| {
             // Shorter along an axis on which the volume is shorter: no arithmetic for what is cut off.
-            let window = windows.window[i].min(extents[i].next_multiple_of(EXTENT_MULTIPLE));
+            let window = windows.window[i].min(extents[i].next_multiple_of(self.multiple));
             Tiles::new(extents[i], window, windows.overlap)
         });
         let profiles = std::array::from_fn(|i| profile(tiles[i].window, windows.blending));

@@ -7,12 +7,13 @@
 
 mod block;
 mod config;
+mod network;
 mod pass;
 mod state;
 mod unet;
 
+pub use crate::PassMode;
 pub use config::WNet3dConfig;
-pub use pass::PassMode;
 pub use unet::{EXTENT_MULTIPLE, UNet};
 
 use crate::{Compute, Error, Result, compute::widened, layers::module, weights};
@@ -88,13 +89,6 @@ impl WNet3d {
     /// The device that holds the weights.
     pub fn device(&self) -> Device {
         self.encoder.device()
-    }
-
-    /// The encoder alone with its weights in the type of `compute`, so that no pass converts them again: for inference.
-    pub(crate) fn prepared(&self, compute: Compute) -> Result<Self> {
-        let mut network = WNet3d { decoder: None, ..self.clone() }.with_compute(compute);
-        weights::change(&mut network, |w| w.cast(compute.dtype()))?;
-        Ok(network)
     }
 
     /// The encoder's output before the softmax: `[n, d, h, w, in_channels]` to `[n, d, h, w, classes]`.

@@ -1,23 +1,12 @@
 //! How one forward pass is run.
 
-use crate::layers::GroupNorm;
+use crate::{PassMode, layers::GroupNorm};
 use cellseg_core::{Result, Rng, Tensor, checkpoint};
 use cellseg_kernels::{
     dropout::Dropout,
     norm::{Norm, Order},
     pointwise::Activation,
 };
-
-/// How one forward pass is run. The default is inference.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct PassMode {
-    /// The key of all dropout masks of this pass; no dropout where it is absent. The masks depend on the key, the layer
-    /// and the voxel only.
-    pub dropout_key: Option<u64>,
-    /// Keeps only each block's input for the backward pass and computes the rest again: less memory, a third more time,
-    /// the same bits.
-    pub checkpoint: bool,
-}
 
 /// One block's part of a pass.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use crate::{
     weights::{self, Mismatch, State},
 };
 
-const NAME: &str = "WNet3D";
+pub(super) const NAME: &str = "WNet3D";
 
 impl WNet3d {
     /// The network that these weights are of: its width, classes and channels are read from their shapes. Without any

@@ -2,10 +2,10 @@
 
 use super::{
     block::{Block, InBlock, OutBlock},
-    pass::{Pass, PassMode},
+    pass::Pass,
 };
 use crate::{
-    Result,
+    PassMode, Result,
     layers::{ConvTranspose3d, module},
 };
 use cellseg_core::{Device, Error as CoreError, Result as CoreResult, Rng, Tensor};

@@ -75,7 +75,7 @@ fn staging(gpu: &Device) {
     let view = VolumeView::isotropic("v", volume.view());
     let windows = settings(Compute::F32, Compat::None).windows;
     let mode = PassMode::default();
-    let beside = sliding_window_on(gpu, &view, 2, &windows, &|x| network.logits(x, &mode), &mut ());
+    let beside = sliding_window_on(gpu, &view, 2, 8, &windows, &|x| network.logits(x, &mode), &mut ());
     let plain = sliding_window(&view, 2, &windows, &|x| network.logits(&x.to(gpu)?, &mode), &mut ()).unwrap();
     assert_eq!(beside.unwrap(), plain);
 }
