@@ -2,7 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`wnet3d`] | the network: two U-Nets, the paper's or a small one for CPUs |
+//! | [`wnet3d`] | the network that learns without labels: two U-Nets, the paper's or a small one for CPUs |
+//! | [`trailmap`] | a network that learns from labels, as CellSeg3D has it |
 //! | [`train`] | learning to segment from volumes without labels |
 //! | [`infer`] | a map of each class of a volume of any size |
 //! | [`intensity`] | camera counts to the numbers that networks take |
@@ -17,7 +18,10 @@ mod error;
 pub mod infer;
 pub mod intensity;
 pub mod layers;
+mod limits;
 mod network;
+mod pass;
+pub mod trailmap;
 pub mod train;
 mod volume;
 pub mod weights;
@@ -26,5 +30,6 @@ pub mod wnet3d;
 pub use compute::Compute;
 pub use error::{Error, Result};
 pub use network::{Network, OutputActivation, PassMode};
+pub use trailmap::{Trailmap, TrailmapConfig};
 pub use volume::VolumeView;
 pub use wnet3d::{WNet3d, WNet3dConfig};

@@ -30,6 +30,15 @@ pub trait Network: Module + fmt::Debug + Send + Sync {
     /// Extents that are no multiples of [`Network::extent_multiple`], another number of channels, memory.
     fn logits(&self, image: &Tensor, mode: &PassMode) -> Result<Tensor>;
 
+    /// The same in training: where there are batch normalisations they use the statistics of the batch, which the running
+    /// ones follow.
+    ///
+    /// # Errors
+    /// As for [`Network::logits`].
+    fn training_logits(&mut self, image: &Tensor, mode: &PassMode) -> Result<Tensor> {
+        self.logits(image, mode)
+    }
+
     /// The probabilities that the output stands for: [`Network::logits`] through [`Network::activation`].
     ///
     /// # Errors
@@ -66,7 +75,7 @@ pub trait Network: Module + fmt::Debug + Send + Sync {
     fn prepared(&self, compute: Compute) -> Result<Box<dyn Network>> {
         let mut network = self.boxed();
         network.set_compute(compute);
-        weights::change(&mut *network, |w| w.cast(compute.dtype()))?;
+        weights::cast(&mut *network, compute.dtype())?;
         Ok(network)
     }
 }

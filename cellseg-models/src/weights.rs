@@ -7,7 +7,7 @@ use crate::{
     Error, Result,
     layers::{Module, Parameter},
 };
-use cellseg_core::{Result as CoreResult, Tensor};
+use cellseg_core::{DType, Result as CoreResult, Tensor};
 use ndarray::ArrayD;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,6 +46,11 @@ pub(crate) fn change(
     network.each("", &mut |_, p| values.push(of(p.tensor())));
     replace(network, values.into_iter().collect::<CoreResult<Vec<_>>>()?);
     Ok(())
+}
+
+/// Converts the weights of a network to another type. Statistics keep theirs.
+pub(crate) fn cast(network: &mut (impl Module + ?Sized), dtype: DType) -> Result<()> {
+    change(network, |w| if w.wants_gradient() { w.cast(dtype) } else { Ok(w.clone()) })
 }
 
 /// Replaces all weights of a network, in the order of its parameters.
@@ -110,6 +115,36 @@ fn compare(architecture: &str, expected: &[(String, &Parameter)], state: &State)
         shape,
         missing,
         unexpected,
+        looks_like: recognise(state),
+    })))
+}
+
+/// The extents of a convolution kernel, `[out, in, kd, kh, kw]`, which tell a network's sizes. Where there is no such kernel
+/// the weights are compared with those of a `typical` network, for want of a size.
+///
+/// # Errors
+/// [`Error::Weights`] where there is no such kernel.
+pub(crate) fn kernel<'a, M: Module>(
+    state: &'a State,
+    name: &str,
+    architecture: &str,
+    typical: impl FnOnce() -> Result<M>,
+) -> Result<&'a [usize]> {
+    let found = state.get(name).map(|array| array.shape());
+    if let Some(dims) = found.filter(|dims| dims.len() == 5) {
+        return Ok(dims);
+    }
+    let mut expected = BTreeMap::new();
+    typical()?.each("", &mut |name, p| {
+        expected.insert(name, p.pytorch_dims());
+    });
+    let shape =
+        found.zip(expected.get(name)).map(|(found, dims)| (name.to_owned(), found.to_vec(), dims.clone()));
+    Err(Error::Weights(Box::new(Mismatch {
+        architecture: architecture.to_owned(),
+        shape,
+        missing: expected.keys().filter(|n| !state.contains_key(*n)).cloned().collect(),
+        unexpected: state.keys().filter(|n| !expected.contains_key(*n)).cloned().collect(),
         looks_like: recognise(state),
     })))
 }

@@ -8,38 +8,65 @@ use cellseg_kernels::{
     conv3d::{self, conv3d},
 };
 
-/// A dense 3D convolution with an odd cubic kernel, bias, stride 1 and zero padding that keeps the extents.
+/// A dense 3D convolution with a cubic kernel, whose zero padding keeps the extents where the kernel is odd and the stride
+/// 1.
 #[derive(Debug, Clone)]
 pub struct Conv3d {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
+    stride: usize,
 }
 
 module!(Conv3d { "weight" => weight, "bias" => bias });
 
 impl Conv3d {
-    /// A convolution from `cin` to `cout` channels with a kernel of `k^3` voxels, initialised as PyTorch does: weights
-    /// and bias uniform within `1 / sqrt(fan_in)` (He et al., 2015, with a = sqrt 5).
+    /// A convolution from `cin` to `cout` channels with a kernel of `k^3` voxels, bias and stride 1, initialised as PyTorch
+    /// does: weights and bias uniform within `1 / sqrt(fan_in)` (He et al., 2015, with a = sqrt 5).
     ///
     /// # Errors
     /// Memory that could not be had.
     pub fn new(cin: usize, cout: usize, k: usize, rng: &mut Rng) -> Result<Self> {
-        let bound = 1.0 / ((cin * k * k * k) as f64).sqrt();
-        Ok(Conv3d {
-            weight: Parameter::uniform(bound, &[k, k, k, cin, cout], Layout::Conv, rng)?,
-            bias: Parameter::uniform(bound, &[cout], Layout::Plain, rng)?,
-        })
+        let unbiased = Self::without_bias(cin, cout, k, rng)?;
+        let bias = Parameter::uniform(bound(cin, k), &[cout], Layout::Plain, rng)?;
+        Ok(Conv3d { bias: Some(bias), ..unbiased })
     }
 
-    /// `x`, `[n, d, h, w, cin]`, convolved: `[n, d, h, w, cout]`.
+    /// The same without a bias: where a normalisation follows, which would take it off again.
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn without_bias(cin: usize, cout: usize, k: usize, rng: &mut Rng) -> Result<Self> {
+        let weight = Parameter::uniform(bound(cin, k), &[k, k, k, cin, cout], Layout::Conv, rng)?;
+        Ok(Conv3d { weight, bias: None, stride: 1 })
+    }
+
+    /// The same with outputs `stride` voxels apart.
+    pub fn with_stride(self, stride: usize) -> Self {
+        Conv3d { stride, ..self }
+    }
+
+    /// The device that holds the weights.
+    pub(crate) fn device(&self) -> Device {
+        self.weight.tensor().device()
+    }
+
+    /// `x`, `[n, d, h, w, cin]`, convolved: `[n, d', h', w', cout]`, where `d'` is `d / stride`, rounded up for odd kernels
+    /// and down for even ones.
     ///
     /// # Errors
     /// Those of [`conv3d()`].
     pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
         let k = self.weight.tensor().shape().dims()[0];
-        let (weight, bias) = (self.weight.in_type_of(x)?, self.bias.in_type_of(x)?);
-        conv3d(x, &weight, Some(&bias), &conv3d::Conv3d::same(k))
+        let weight = self.weight.in_type_of(x)?;
+        let bias = self.bias.as_ref().map(|bias| bias.in_type_of(x)).transpose()?;
+        let (stride, padding) = ([self.stride; 3], [(k - 1) / 2; 3]);
+        conv3d(x, &weight, bias.as_deref(), &conv3d::Conv3d { stride, padding, ..Default::default() })
     }
+}
+
+/// `1 / sqrt(fan_in)`.
+fn bound(cin: usize, k: usize) -> f64 {
+    1.0 / ((cin * k * k * k) as f64).sqrt()
 }
 
 /// A transposed convolution with kernel and stride 2 and bias: doubles the extents.

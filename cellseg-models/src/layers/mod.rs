@@ -6,11 +6,14 @@
 //!
 //! Layers compute in the type of their input, whatever the type of their parameters is.
 
+mod batch_norm;
 mod conv;
 mod group_norm;
 mod module;
 mod parameter;
 
+pub use batch_norm::BatchNorm;
+pub(crate) use batch_norm::Gathering;
 pub use conv::{Conv3d, ConvTranspose3d};
 pub use group_norm::GroupNorm;
 pub use module::Module;

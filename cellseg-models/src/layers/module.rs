@@ -38,6 +38,21 @@ impl<M: Module> Module for Option<M> {
     }
 }
 
+/// Parts in a row have their places as names, as in PyTorch's `ModuleList` and `Sequential`.
+impl<M: Module> Module for Vec<M> {
+    fn each<'a>(&'a self, path: &str, visit: &mut dyn FnMut(String, &'a Parameter)) {
+        for (i, m) in self.iter().enumerate() {
+            m.each(&join(path, &i.to_string()), visit);
+        }
+    }
+
+    fn each_mut<'a>(&'a mut self, path: &str, visit: &mut dyn FnMut(String, &'a mut Parameter)) {
+        for (i, m) in self.iter_mut().enumerate() {
+            m.each_mut(&join(path, &i.to_string()), visit);
+        }
+    }
+}
+
 /// `path` and `name` with a dot between them, or the one of them that is not empty.
 pub(crate) fn join(path: &str, name: &str) -> String {
     if path.is_empty() || name.is_empty() { format!("{path}{name}") } else { format!("{path}.{name}") }

@@ -1,4 +1,4 @@
-//! One trainable tensor.
+//! One named tensor.
 
 use crate::Result;
 use cellseg_core::{Result as CoreResult, Rng, Tensor};
@@ -27,7 +27,7 @@ impl Layout {
     }
 }
 
-/// One trainable tensor of a layer.
+/// One named tensor of a layer: a weight that is trained, or a statistic that training gathers, which PyTorch calls a buffer.
 #[derive(Debug, Clone)]
 pub struct Parameter {
     value: Tensor,
@@ -35,7 +35,7 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// A parameter with the same number everywhere.
+    /// A weight with the same number everywhere.
     ///
     /// # Errors
     /// Memory that could not be had.
@@ -43,7 +43,15 @@ impl Parameter {
         Ok(Parameter { value: Tensor::full(x, dims)?.trainable(), layout: Layout::Plain })
     }
 
-    /// A parameter drawn uniformly from `(-bound, bound)`, with `dims` in the order of this crate.
+    /// A statistic with the same number everywhere.
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn statistic(x: f32, dims: &[usize]) -> Result<Self> {
+        Ok(Parameter { value: Tensor::full(x, dims)?, layout: Layout::Plain })
+    }
+
+    /// A weight drawn uniformly from `(-bound, bound)`, with `dims` in the order of this crate.
     ///
     /// # Errors
     /// Memory that could not be had.
@@ -55,6 +63,11 @@ impl Parameter {
             Ok(())
         })?;
         Ok(Parameter { value: value.trainable(), layout })
+    }
+
+    /// Whether this is a weight, which has a gradient and is trained.
+    pub fn is_trainable(&self) -> bool {
+        self.value.wants_gradient()
     }
 
     /// The numbers, channels last.
@@ -118,6 +131,6 @@ impl Parameter {
 
     /// Replaces the numbers. `value` is shaped like this parameter.
     pub(crate) fn set(&mut self, value: Tensor) {
-        self.value = value.trainable();
+        self.value = if self.is_trainable() { value.trainable() } else { value.detached() };
     }
 }

@@ -5,12 +5,23 @@
 //! gradient and overwrites it in inference. (A ReLU within the convolution would keep its output a second time.) Where the
 //! original splits a convolution into one of 3^3 and one of 1^3 voxels there is nothing in between.
 
-use super::{config::GROUPS, pass::Pass};
+use super::config::GROUPS;
 use crate::{
     Result,
     layers::{Conv3d, GroupNorm, module},
+    pass::Pass,
 };
 use cellseg_core::{Result as CoreResult, Rng, Tensor};
+use cellseg_kernels::{
+    norm::{Norm, Order},
+    pointwise::Activation,
+};
+
+/// ReLU, dropout and then the normalisation of the output `x` of a block's `place`-th convolution.
+fn normalised(norm: &GroupNorm, x: Tensor, pass: &Pass, place: u64) -> CoreResult<Tensor> {
+    let (activation, order) = (Activation::Relu, Order::NormLast);
+    norm.forward(x, &Norm { activation, order, dropout: pass.dropout(place), ..norm.settings() })
+}
 
 /// The first block: `in -> width`, convolutions of 3^3.
 #[derive(Debug, Clone)]
@@ -34,8 +45,8 @@ impl InBlock {
     }
 
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> CoreResult<Tensor> {
-        let x = pass.normalise(&self.norm_3, self.conv_0.forward(x)?, 0)?;
-        pass.normalise(&self.norm_7, self.conv_4.forward(&x)?, 1)
+        let x = normalised(&self.norm_3, self.conv_0.forward(x)?, pass, 0)?;
+        normalised(&self.norm_7, self.conv_4.forward(&x)?, pass, 1)
     }
 }
 
@@ -73,9 +84,9 @@ impl Block {
 
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> CoreResult<Tensor> {
         let x = self.conv_1.forward(&self.conv_0.forward(x)?)?;
-        let x = pass.normalise(&self.norm_4, x, 0)?;
+        let x = normalised(&self.norm_4, x, pass, 0)?;
         let x = self.conv_6.forward(&self.conv_5.forward(&x)?)?;
-        pass.normalise(&self.norm_9, x, 1)
+        normalised(&self.norm_9, x, pass, 1)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The size of a WNet3D.
 
-use crate::{Error, Result};
+use crate::{Result, limits};
 use serde::{Deserialize, Serialize};
 
 /// The groups of every group normalisation.
@@ -38,24 +38,13 @@ impl WNet3dConfig {
     /// Checks that a network of this size can be built.
     ///
     /// # Errors
-    /// [`Error::Setting`] names the first field out of range.
+    /// [`crate::Error::Setting`] names the first field out of range.
     pub fn validate(&self) -> Result<()> {
-        if self.width == 0 || !self.width.is_multiple_of(GROUPS) || self.width > 4096 {
-            return Err(Error::setting("width", self.width, "a multiple of 4 from 4 to 4096"));
-        }
-        for (field, n, least) in [
-            ("classes", self.classes, 2),
-            ("in_channels", self.in_channels, 1),
-            ("out_channels", self.out_channels, 1),
-        ] {
-            if !(least..=4096).contains(&n) {
-                return Err(Error::setting(field, n, format!("a number from {least} to 4096")));
-            }
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::setting("dropout", self.dropout, "a share from 0 to below 1"));
-        }
-        Ok(())
+        limits::width(self.width, GROUPS)?;
+        limits::channels("classes", self.classes, 2)?;
+        limits::channels("in_channels", self.in_channels, 1)?;
+        limits::channels("out_channels", self.out_channels, 1)?;
+        limits::dropout(self.dropout)
     }
 }
 

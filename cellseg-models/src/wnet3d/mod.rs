@@ -8,7 +8,6 @@
 mod block;
 mod config;
 mod network;
-mod pass;
 mod state;
 mod unet;
 

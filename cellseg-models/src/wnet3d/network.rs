@@ -48,7 +48,7 @@ impl Network for WNet3d {
     /// The decoder is left out.
     fn prepared(&self, compute: Compute) -> Result<Box<dyn Network>> {
         let mut network = WNet3d { decoder: None, ..self.clone() }.with_compute(compute);
-        weights::change(&mut network, |w| w.cast(compute.dtype()))?;
+        weights::cast(&mut network, compute.dtype())?;
         Ok(Box::new(network))
     }
 }

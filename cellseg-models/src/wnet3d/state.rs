@@ -2,8 +2,8 @@
 
 use super::{WNet3d, WNet3dConfig};
 use crate::{
-    Error, Result,
-    weights::{self, Mismatch, State},
+    Result,
+    weights::{self, State},
 };
 
 pub(super) const NAME: &str = "WNet3D";
@@ -13,18 +13,14 @@ impl WNet3d {
     /// `decoder.*` tensor the network has no decoder. The names of an encoder alone may lack `encoder.` before them.
     ///
     /// # Errors
-    /// [`Error::Weights`] names the first tensor that does not fit.
+    /// [`crate::Error::Weights`] names the first tensor that does not fit.
     pub fn from_state(state: &State) -> Result<Self> {
         if state.keys().any(|n| n.starts_with("in_b.")) {
             let named = state.iter().map(|(n, a)| (format!("encoder.{n}"), a.clone())).collect();
             return Self::from_state(&named);
         }
         let decoder = state.keys().any(|n| n.starts_with("decoder."));
-        let dims = |name: &str| match state.get(name) {
-            Some(a) if a.ndim() == 5 => Ok(a.shape()),
-            Some(a) => Err(unfit(state, Some((name, a.shape())))),
-            None => Err(unfit(state, None)),
-        };
+        let dims = |name| weights::kernel(state, name, NAME, || Self::new(&WNet3dConfig::default(), 0));
         let first = dims("encoder.in_b.module.0.weight")?;
         let config = WNet3dConfig {
             width: first[0],
@@ -41,7 +37,7 @@ impl WNet3d {
     /// Replaces all weights, or none where they do not fit.
     ///
     /// # Errors
-    /// [`Error::Weights`] names the first tensor that does not fit.
+    /// [`crate::Error::Weights`] names the first tensor that does not fit.
     pub fn load(&mut self, state: &State) -> Result<()> {
         let architecture = format!("{NAME} of width {}", self.config.width);
         weights::load(self, &architecture, state)
@@ -58,7 +54,7 @@ impl WNet3d {
     /// The share of activations that training zeroes, which weights do not tell.
     ///
     /// # Errors
-    /// [`Error::Setting`] outside 0 to below 1.
+    /// [`crate::Error::Setting`] outside 0 to below 1.
     pub fn with_dropout(mut self, dropout: f64) -> Result<Self> {
         self.config.dropout = dropout;
         self.config.validate()?;
@@ -68,20 +64,4 @@ impl WNet3d {
         }
         Ok(self)
     }
-}
-
-/// Weights that do not even tell the network's size.
-fn unfit(state: &State, shape: Option<(&str, &[usize])>) -> Error {
-    // Compared with the default network, for want of a size.
-    let expected = WNet3d::new(&WNet3dConfig::default(), 0).and_then(|net| net.state());
-    let names = expected.unwrap_or_default();
-    Error::Weights(Box::new(Mismatch {
-        architecture: NAME.to_owned(),
-        shape: shape.map(|(name, found)| {
-            (name.to_owned(), found.to_vec(), names.get(name).map(|a| a.shape().to_vec()).unwrap_or_default())
-        }),
-        missing: names.keys().filter(|n| !state.contains_key(*n)).cloned().collect(),
-        unexpected: state.keys().filter(|n| !names.contains_key(*n)).cloned().collect(),
-        looks_like: weights::recognise(state),
-    }))
 }

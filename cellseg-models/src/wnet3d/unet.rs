@@ -1,14 +1,13 @@
 //! One of the two U-Nets.
 
-use super::{
-    block::{Block, InBlock, OutBlock},
-    pass::Pass,
-};
+use super::block::{Block, InBlock, OutBlock};
 use crate::{
     PassMode, Result,
     layers::{ConvTranspose3d, module},
+    limits,
+    pass::Pass,
 };
-use cellseg_core::{Device, Error as CoreError, Result as CoreResult, Rng, Tensor};
+use cellseg_core::{Device, Result as CoreResult, Rng, Tensor};
 use cellseg_kernels::{concat::concat, pool::max_pool3d};
 
 /// Extents of an input are multiples of this: there are three poolings by 2.
@@ -87,14 +86,7 @@ impl UNet {
     /// # Errors
     /// Extents that are no multiples of [`EXTENT_MULTIPLE`], and those of the operations.
     pub fn forward(&self, x: &Tensor, mode: &PassMode) -> CoreResult<Tensor> {
-        let [_, d, h, w, _] = x.shape().volumes("WNet3d")?;
-        if [d, h, w].iter().any(|&e| e == 0 || !e.is_multiple_of(EXTENT_MULTIPLE)) {
-            let why = format!(
-                "an input of {d} x {h} x {w} voxels, where each extent must be a multiple of {EXTENT_MULTIPLE}; \
-                 pad it, or use cellseg_models::infer, which pads and crops back"
-            );
-            return Err(CoreError::argument("WNet3d", why));
-        }
+        limits::extents("WNet3d", x.shape(), EXTENT_MULTIPLE)?;
         let pass = |block| Pass::of_block(mode, self.dropout, self.first_block + block);
         let inner = |block: &Block, place, x: &Tensor| {
             let block = block.clone();

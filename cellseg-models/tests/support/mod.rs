@@ -1,8 +1,12 @@
 //! What `fixtures/make_fixtures.py` and these tests share.
 #![allow(dead_code)] // each test program uses a part of it
 
-use cellseg_models::{WNet3d, weights::State};
-use ndarray::{Array3, Array4, ArrayD, IxDyn};
+use cellseg_core::{Gradients, Tensor};
+use cellseg_models::{
+    layers::{Module, Parameter},
+    weights::{self, State},
+};
+use ndarray::{Array3, Array4, ArrayD, Axis, IxDyn};
 use std::path::PathBuf;
 
 /// The path of a fixture.
@@ -35,13 +39,14 @@ pub(crate) fn splitmix(name: &str, n: usize) -> Vec<f64> {
 }
 
 /// Weights that depend on their names only, in the shapes of `net`: as `fill` in the script makes them.
-pub(crate) fn filled(net: &WNet3d) -> State {
-    let mut state = net.state().unwrap();
-    for (name, array) in &mut state {
+pub(crate) fn filled(net: &impl Module) -> State {
+    let mut state = weights::state(net).unwrap();
+    for (name, array) in state.iter_mut().filter(|(_, array)| array.ndim() > 0) {
         let axis = usize::from(name.contains("conv_trans"));
         let (count, rank) = (array.len(), array.ndim());
         let scale = if rank == 5 { 1.0 / ((count / array.shape()[axis]) as f64).sqrt() } else { 0.25 };
-        let shift = if rank == 1 && name.ends_with("weight") { 1.0 } else { 0.0 };
+        let around_one = rank == 1 && (name.ends_with("weight") || name.ends_with("running_var"));
+        let shift = if around_one { 1.0 } else { 0.0 };
         let values = splitmix(name, count).into_iter().map(|u| ((2.0 * u - 1.0) * scale + shift) as f32);
         *array = ArrayD::from_shape_vec(IxDyn(array.shape()), values.collect()).unwrap();
     }
@@ -57,8 +62,54 @@ pub(crate) fn image(name: &str, dims: [usize; 3]) -> Array3<f32> {
     })
 }
 
+/// A volume as a batch of one.
+pub(crate) fn as_batch(volume: &Array3<f32>) -> Tensor {
+    Tensor::from_ndarray(volume.view().insert_axis(Axis(0)).insert_axis(Axis(4))).unwrap()
+}
+
+/// The norm of an array in PyTorch's layout and its projection along random numbers are the two in `expected`, to within
+/// `tolerance` of the norm or `floor`.
+pub(crate) fn check_along(
+    name: &str,
+    array: &ArrayD<f32>,
+    expected: &serde_json::Value,
+    tolerance: f64,
+    floor: f64,
+) {
+    let [norm, along] = [0, 1].map(|i| expected[i].as_f64().unwrap());
+    let most = floor.max(tolerance * norm);
+    let found = array.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+    assert!((found - norm).abs() <= most, "{name}: norm {found}, PyTorch has {norm}");
+    let v = splitmix(&format!("along.{name}"), array.len());
+    let found: f64 = array.iter().zip(v).map(|(g, v)| f64::from(*g) * (2.0 * v - 1.0)).sum();
+    assert!((found - along).abs() <= most, "{name}: projection {found}, PyTorch has {along}");
+}
+
+/// Compares norm and projection of every gradient, see [`check_along`].
+pub(crate) fn check_gradients(
+    net: &impl Module,
+    expected: &serde_json::Value,
+    gradients: &Gradients,
+    tolerance: f64,
+    floor: f64,
+) {
+    let mut count = 0;
+    net.each("", &mut |name, p| {
+        if p.is_trainable() {
+            check_along(&name, &exported(p, gradients), &expected[&name], tolerance, floor);
+            count += 1;
+        }
+    });
+    assert_eq!(count, expected.as_object().unwrap().len());
+}
+
+/// The gradient of a parameter in PyTorch's layout.
+pub(crate) fn exported(p: &Parameter, gradients: &Gradients) -> ArrayD<f32> {
+    p.export(gradients.get(p.tensor()).unwrap()).unwrap()
+}
+
 /// `[c, d, h, w]` of the first of `[n, d, h, w, c]`.
-pub(crate) fn channels_first(t: &cellseg_core::Tensor) -> Array4<f32> {
+pub(crate) fn channels_first(t: &Tensor) -> Array4<f32> {
     let a = t.to_ndarray::<f32>().unwrap().into_dimensionality::<ndarray::Ix5>().unwrap();
     a.index_axis_move(ndarray::Axis(0), 0).permuted_axes([3, 0, 1, 2]).as_standard_layout().into_owned()
 }
