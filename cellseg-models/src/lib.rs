@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`wnet3d`] | the network that learns without labels: two U-Nets, the paper's or a small one for CPUs |
 //! | [`trailmap`] | a network that learns from labels, as CellSeg3D has it |
+//! | [`swin_unetr`] | a network that learns from labels, with attention within windows |
 //! | [`train`] | learning to segment from volumes without labels |
 //! | [`infer`] | a map of each class of a volume of any size |
 //! | [`intensity`] | camera counts to the numbers that networks take |
@@ -21,6 +22,7 @@ pub mod layers;
 mod limits;
 mod network;
 mod pass;
+pub mod swin_unetr;
 pub mod trailmap;
 pub mod train;
 mod volume;
@@ -30,6 +32,7 @@ pub mod wnet3d;
 pub use compute::Compute;
 pub use error::{Error, Result};
 pub use network::{Network, OutputActivation, PassMode};
+pub use swin_unetr::{SwinUnetr, SwinUnetrConfig};
 pub use trailmap::{Trailmap, TrailmapConfig};
 pub use volume::VolumeView;
 pub use wnet3d::{WNet3d, WNet3dConfig};

@@ -36,12 +36,15 @@ impl Pass {
     }
 
     /// `block(x)`, of which only `x` is kept if the pass says so.
+    ///
+    /// A block that uses `x` twice, where something else uses it, too, gets it under a name of its own: so the block's part of
+    /// the gradient is summed up first whether `x` is kept or all, and the bits are the same.
     pub(crate) fn run<F>(&self, x: &Tensor, block: F) -> Result<Tensor>
     where
         F: Fn(&Tensor, &Pass) -> Result<Tensor> + Send + 'static,
     {
         if !self.checkpoint {
-            return block(x, self);
+            return block(&x.reshape(x.shape().dims())?, self);
         }
         let pass = self.clone();
         checkpoint(x, move |x| block(x, &pass))

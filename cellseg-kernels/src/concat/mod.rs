@@ -1,10 +1,13 @@
-//! Joining tensors along the channels: `[.., c1]`, `[.., c2]`, .. to `[.., c1 + c2 + ..]`.
+//! Joining tensors along the channels: `[.., c1]`, `[.., c2]`, .. to `[.., c1 + c2 + ..]`, and picking blocks of channels.
 
+mod blocks;
 #[cfg(any(test, feature = "testing"))]
 pub mod cases;
 mod cuda;
 #[cfg(test)]
 mod tests;
+
+pub use blocks::pick_blocks;
 
 use crate::pointwise::chunks;
 use cellseg_core::{

@@ -1,4 +1,7 @@
-use super::{cases::CASES, *};
+use super::{
+    cases::{CASES, PICKS},
+    *,
+};
 use crate::pointwise::checks::{check, told};
 use cellseg_core::{Tape, testing::noise};
 
@@ -34,4 +37,27 @@ fn tensors_that_do_not_fit_are_an_error() {
     assert!(why.contains("[2, 3, 1]") && why.contains("[3, 2, 1]"), "{why}");
     assert!(concat([&noise(&[], 1)]).is_err());
     assert!(concat([&noise(&[2], 1), &noise(&[1, 2], 1)]).is_err());
+}
+
+#[test]
+fn blocks_are_picked_and_gradients_return_to_each_place_they_were_picked_from() {
+    for (leading, width, count, picks) in PICKS {
+        let x = noise(&[leading, &[width * count][..]].concat(), 1);
+        let rows = leading.iter().product::<usize>();
+        let expected = |v: &[Vec<f64>]| {
+            let at = |r: usize, block: usize| &v[0][(r * count + block) * width..][..*width];
+            (0..rows).flat_map(|r| picks.iter().flat_map(move |&b| at(r, b))).copied().collect()
+        };
+        check(&[x], 0.0, |v| pick_blocks(&v[0], *width, picks), expected);
+    }
+}
+
+#[test]
+fn blocks_that_are_not_there_are_an_error() {
+    let x = noise(&[2, 6], 1);
+    let why = told(pick_blocks(&x, 2, &[0, 3]));
+    assert!(why.contains("[2, 6]") && why.contains("at least 4"), "{why}");
+    assert!(pick_blocks(&x, 4, &[0]).is_err());
+    assert!(pick_blocks(&x, 0, &[]).is_err());
+    assert!(pick_blocks(&noise(&[], 1), 1, &[0]).is_err());
 }

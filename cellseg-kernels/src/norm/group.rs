@@ -257,7 +257,7 @@ impl<const N: usize> Op<N> for GroupNorm {
             Some(residual) => run(&gradient, [grad.into(), x.into(), residual.into()]),
             None => run(&gradient, [grad.into(), x.into()]),
         }?;
-        of_residual = of_residual.or(found.of_stage);
+        of_residual = of_residual.or(found.of_stage.map(|g| g.cast(dtype)).transpose()?);
         let mut all =
             [Some(of_x), Some(found.of_gamma.cast(dtype)?), Some(found.of_beta.cast(dtype)?), of_residual];
         Ok(std::array::from_fn(|i| all[i].take().filter(|_| wanted[i])))

@@ -69,27 +69,38 @@ fn bound(cin: usize, k: usize) -> f64 {
     1.0 / ((cin * k * k * k) as f64).sqrt()
 }
 
-/// A transposed convolution with kernel and stride 2 and bias: doubles the extents.
+/// A transposed convolution with kernel and stride 2: doubles the extents.
 #[derive(Debug, Clone)]
 pub struct ConvTranspose3d {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
 }
 
 module!(ConvTranspose3d { "weight" => weight, "bias" => bias });
 
 impl ConvTranspose3d {
-    /// A transposed convolution from `cin` to `cout` channels, initialised as PyTorch does. (PyTorch takes `cout * 8`
+    /// A transposed convolution with bias from `cin` to `cout` channels, initialised as PyTorch does. (PyTorch takes `cout * 8`
     /// for the fan-in of a transposed convolution.)
     ///
     /// # Errors
     /// Memory that could not be had.
     pub fn new(cin: usize, cout: usize, rng: &mut Rng) -> Result<Self> {
         let bound = 1.0 / ((cout * 8) as f64).sqrt();
+        let unbiased = Self::without_bias(cin, cout, rng)?;
         Ok(ConvTranspose3d {
-            weight: Parameter::uniform(bound, &[2, 2, 2, cin, cout], Layout::ConvTranspose, rng)?,
-            bias: Parameter::uniform(bound, &[cout], Layout::Plain, rng)?,
+            bias: Some(Parameter::uniform(bound, &[cout], Layout::Plain, rng)?),
+            ..unbiased
         })
+    }
+
+    /// The same without a bias.
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn without_bias(cin: usize, cout: usize, rng: &mut Rng) -> Result<Self> {
+        let bound = 1.0 / ((cout * 8) as f64).sqrt();
+        let weight = Parameter::uniform(bound, &[2, 2, 2, cin, cout], Layout::ConvTranspose, rng)?;
+        Ok(ConvTranspose3d { weight, bias: None })
     }
 
     /// The device that holds the weights.
@@ -103,7 +114,8 @@ impl ConvTranspose3d {
     /// Those of [`conv_transpose3d()`].
     pub fn forward(&self, x: &Tensor) -> cellseg_core::Result<Tensor> {
         let settings = conv_transpose3d::ConvTranspose3d::upsampling(2);
-        let (weight, bias) = (self.weight.in_type_of(x)?, self.bias.in_type_of(x)?);
-        conv_transpose3d(x, &weight, Some(&bias), &settings)
+        let weight = self.weight.in_type_of(x)?;
+        let bias = self.bias.as_ref().map(|bias| bias.in_type_of(x)).transpose()?;
+        conv_transpose3d(x, &weight, bias.as_deref(), &settings)
     }
 }

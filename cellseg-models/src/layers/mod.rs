@@ -9,13 +9,22 @@
 mod batch_norm;
 mod conv;
 mod group_norm;
+mod instance_norm;
+mod layer_norm;
+mod linear;
 mod module;
 mod parameter;
+mod window_attention;
 
 pub use batch_norm::BatchNorm;
 pub(crate) use batch_norm::Gathering;
 pub use conv::{Conv3d, ConvTranspose3d};
 pub use group_norm::GroupNorm;
+pub(crate) use instance_norm::instance_norm;
+pub use layer_norm::LayerNorm;
+pub(crate) use layer_norm::plain_layer_norm;
+pub use linear::Linear;
 pub use module::Module;
 pub(crate) use module::{join, module};
 pub use parameter::{Layout, Parameter};
+pub use window_attention::WindowAttention;

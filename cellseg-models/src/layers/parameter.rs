@@ -2,7 +2,7 @@
 
 use crate::Result;
 use cellseg_core::{Result as CoreResult, Rng, Tensor};
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn};
 use std::borrow::Cow;
 
 /// How a parameter's axes are ordered in PyTorch, compared with the order here.
@@ -14,6 +14,8 @@ pub enum Layout {
     Conv,
     /// The kernel of a transposed convolution: `[in, out, kd, kh, kw]` there, `[kd, kh, kw, in, out]` here.
     ConvTranspose,
+    /// A linear layer, which is a convolution of one voxel: `[out, in]` there, `[1, 1, 1, in, out]` here.
+    Linear,
 }
 
 impl Layout {
@@ -21,7 +23,7 @@ impl Layout {
     fn pytorch_axes(self) -> Option<[usize; 5]> {
         match self {
             Layout::Plain => None,
-            Layout::Conv => Some([2, 3, 4, 1, 0]),
+            Layout::Conv | Layout::Linear => Some([2, 3, 4, 1, 0]),
             Layout::ConvTranspose => Some([2, 3, 4, 0, 1]),
         }
     }
@@ -65,6 +67,18 @@ impl Parameter {
         Ok(Parameter { value: value.trainable(), layout })
     }
 
+    /// A weight drawn from a normal distribution of mean zero.
+    ///
+    /// # Errors
+    /// Memory that could not be had.
+    pub fn normal(deviation: f64, dims: &[usize], rng: &mut Rng) -> Result<Self> {
+        let value = Tensor::build(dims, |xs: &mut [f32]| {
+            xs.iter_mut().for_each(|x| *x = (rng.normal() * deviation) as f32);
+            Ok(())
+        })?;
+        Ok(Parameter { value: value.trainable(), layout: Layout::Plain })
+    }
+
     /// Whether this is a weight, which has a gradient and is trained.
     pub fn is_trainable(&self) -> bool {
         self.value.wants_gradient()
@@ -99,6 +113,9 @@ impl Parameter {
                 out[there] = dims.dims()[here];
             }
         }
+        if self.layout == Layout::Linear {
+            out.truncate(2);
+        }
         out
     }
 
@@ -113,7 +130,8 @@ impl Parameter {
         for (here, there) in axes.into_iter().enumerate() {
             back[there] = here;
         }
-        Ok(array.permuted_axes(IxDyn(&back)).as_standard_layout().into_owned())
+        let array = array.permuted_axes(IxDyn(&back)).as_standard_layout().into_owned();
+        Ok(array.into_shape_with_order(self.pytorch_dims()).expect("axes of one voxel hold as many numbers"))
     }
 
     /// A tensor that is shaped like this parameter, from an array in the order of PyTorch whose extents have been
@@ -122,10 +140,14 @@ impl Parameter {
     /// # Errors
     /// Memory that could not be had.
     pub fn import(&self, array: ArrayViewD<'_, f32>) -> Result<Tensor> {
-        let array = match self.layout.pytorch_axes() {
-            Some(axes) => array.permuted_axes(IxDyn(&axes)),
-            None => array,
-        };
+        let mut array = array;
+        while self.layout == Layout::Linear && array.ndim() < 5 {
+            let last = array.ndim();
+            array = array.insert_axis(Axis(last));
+        }
+        if let Some(axes) = self.layout.pytorch_axes() {
+            array = array.permuted_axes(IxDyn(&axes));
+        }
         Ok(Tensor::from_ndarray(array)?.to(&self.value.device())?)
     }
 
