@@ -5,9 +5,10 @@
 //! | [`wnet3d`] | the network that learns without labels: two U-Nets, the paper's or a small one for CPUs |
 //! | [`trailmap`] | a network that learns from labels, as CellSeg3D has it |
 //! | [`swin_unetr`] | a network that learns from labels, with attention within windows |
-//! | [`train`] | learning to segment from volumes without labels |
+//! | [`train`] | learning to segment from volumes, without labels or with them |
 //! | [`infer`] | a map of each class of a volume of any size |
 //! | [`intensity`] | camera counts to the numbers that networks take |
+//! | [`losses`] | what a network is asked to minimise, given labels |
 //! | [`weights`] | weights as named arrays, in PyTorch's layout |
 //! | [`layers`] | what networks are made of |
 //!
@@ -20,6 +21,7 @@ pub mod infer;
 pub mod intensity;
 pub mod layers;
 mod limits;
+pub mod losses;
 mod network;
 mod pass;
 pub mod swin_unetr;
