@@ -69,7 +69,8 @@ struct Keeper {
 impl Observer for Keeper {
     fn step(&mut self, r: &StepReport) -> ControlFlow<()> {
         if r.step.is_multiple_of(5) {
-            println!("step {:2}: SoftNCuts {:.3}, reconstruction {:.1}", r.step, r.n_cuts, r.reconstruction);
+            let (n_cuts, reconstruction) = (r.term("n_cuts"), r.term("reconstruction"));
+            println!("step {:2}: SoftNCuts {n_cuts:.3}, reconstruction {reconstruction:.1}", r.step);
         }
         if r.step >= self.stop_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

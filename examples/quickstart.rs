@@ -90,7 +90,10 @@ impl Observer for Report {
         if r.step.is_multiple_of(10) || r.step == 1 {
             eprint!(
                 "\rstep {:3} of {}: SoftNCuts {:.3}, reconstruction {:6.1} ",
-                r.step, r.steps, r.n_cuts, r.reconstruction
+                r.step,
+                r.steps,
+                r.term("n_cuts"),
+                r.term("reconstruction")
             );
         }
         ControlFlow::Continue(())

@@ -2,7 +2,10 @@
 
 use crate::{Error, Result};
 use cellseg_io::{Overwrite, atomic_write, synth::SynthOptions};
-use cellseg_models::{infer::Inference, train::TrainConfig};
+use cellseg_models::{
+    infer::Inference,
+    train::{SupervisedConfig, TrainConfig},
+};
 use cellseg_post::InstanceOptions;
 use serde::{Deserialize, Serialize};
 use std::{io::Write, path::Path};
@@ -15,8 +18,10 @@ use std::{io::Write, path::Path};
 pub struct Config {
     /// Voxel spacing `(z, y, x)` in micrometres, in place of what the files say.
     pub spacing_um: Option<[f64; 3]>,
-    /// How a network is trained.
+    /// How a network is trained without labels.
     pub train: TrainConfig,
+    /// How a network is trained with labels.
+    pub supervised: SupervisedConfig,
     /// How a network is used, in place of how its weights say that it was trained.
     pub inference: Option<Inference>,
     /// How cells are found in the map that a network makes.

@@ -23,5 +23,4 @@ pub use labels::read_labels_of_any_size;
 pub use networks::{read_checkpoint, read_network, write_checkpoint, write_network};
 pub use segmenter::{Segmentation, Segmenter};
 pub use statistics::{count_by_region, measure, measure_all, measure_like_cellseg3d, write_table};
-pub use stored::{ScratchLabels, StoredVolume, measure_stored, slab};
-pub use training::{Validation, resume, resume_on, train, train_on};
+pub use training::{Labelled, resume, resume_on, resume_supervised, train, train_on, train_supervised};

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use cellseg_io::{Overwrite, Weights};
-use cellseg_models::{WNet3d, infer::Inference, train::Checkpoint};
+use cellseg_models::{Network, WNet3d, infer::Inference, train::Checkpoint, weights};
 use std::{collections::BTreeMap, path::Path};
 
 /// Where a weight file says how the network is to be used.
@@ -19,7 +19,7 @@ pub fn read_network(path: impl AsRef<Path>) -> Result<(WNet3d, Inference)> {
     let file = Weights::open(path)?;
     if file.metadata.contains_key("format") {
         let checkpoint = Checkpoint::from_parts(file.tensors, file.metadata)?;
-        return Ok((checkpoint.network()?, checkpoint.config()?.inference()));
+        return Ok((checkpoint.network()?, checkpoint.inference()?));
     }
     let inference = match file.metadata.get(INFERENCE) {
         Some(json) => serde_json::from_str(json)
@@ -35,18 +35,18 @@ pub fn read_network(path: impl AsRef<Path>) -> Result<(WNet3d, Inference)> {
 /// A file that cannot be written, or exists and is not to be replaced.
 pub fn write_network(
     path: impl AsRef<Path>,
-    network: &WNet3d,
+    network: &dyn Network,
     inference: &Inference,
     overwrite: Overwrite,
 ) -> Result<()> {
     let inference = serde_json::to_string(inference)
         .map_err(|e| Error::usage(format!("the inference settings cannot be written: {e}")))?;
     let metadata = BTreeMap::from([
-        ("architecture".to_owned(), "WNet3D".to_owned()),
+        ("architecture".to_owned(), network.architecture().to_owned()),
         (INFERENCE.to_owned(), inference),
         ("producer".to_owned(), concat!("cellseg ", env!("CARGO_PKG_VERSION")).to_owned()),
     ]);
-    Weights { tensors: network.state()?, metadata }.save(path, overwrite)?;
+    Weights { tensors: weights::state(network)?, metadata }.save(path, overwrite)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use cellseg_io::{
     preview::{PreviewOptions, preview, write_png},
 };
 use cellseg_models::{
-    VolumeView, WNet3d,
+    Network, VolumeView,
     infer::{Inference, Progress, class_maps},
 };
 use cellseg_post::{InstanceOptions, Region, Spacing, instances, region_table};
@@ -17,8 +17,8 @@ use std::path::Path;
 /// A trained network with all settings of the way from a raw volume to labelled cells.
 #[derive(Debug, Clone)]
 pub struct Segmenter {
-    /// The network, which computes where its weights lie; only its encoder is used.
-    pub network: WNet3d,
+    /// The network, which computes where its weights lie. Of a WNet3D only the encoder is used.
+    pub network: Box<dyn Network>,
     /// How the network's inputs are normalised and its windows laid: as in its training.
     pub inference: Inference,
     /// How cells are found in the map that the network makes.
@@ -60,12 +60,14 @@ impl Segmenter {
     /// # Errors
     /// Memory that could not be had.
     pub fn on(self, device: &Device) -> Result<Self> {
-        Ok(Segmenter { network: self.network.to(device)?, ..self })
+        let mut segmenter = self;
+        segmenter.network.move_to(device)?;
+        Ok(segmenter)
     }
 
     /// A segmenter with this network, where it lies, and default instance settings.
-    pub fn new(network: WNet3d, inference: Inference) -> Self {
-        Segmenter { network, inference, instances: InstanceOptions::default() }
+    pub fn new(network: impl Into<Box<dyn Network>>, inference: Inference) -> Self {
+        Segmenter { network: network.into(), inference, instances: InstanceOptions::default() }
     }
 
     /// How probable foreground is in each voxel. Windows of the volume are looked at one after the other, so memory is
@@ -74,7 +76,7 @@ impl Segmenter {
     /// # Errors
     /// A volume that is empty, constant, or holds values that are not finite; memory.
     pub fn probability(&self, volume: &Volume<f32>, progress: &mut dyn Progress) -> Result<Volume<f32>> {
-        let maps = class_maps(&self.network, &view(volume), &self.inference, progress)?;
+        let maps = class_maps(&*self.network, &view(volume), &self.inference, progress)?;
         Ok(like(volume, maps.into_foreground()))
     }
 

@@ -8,6 +8,7 @@
 //! | [`train`] | learning to segment from volumes, without labels or with them |
 //! | [`infer`] | a map of each class of a volume of any size |
 //! | [`intensity`] | camera counts to the numbers that networks take |
+//! | [`augment`] | a labelled patch as the microscope might also have seen it |
 //! | [`losses`] | what a network is asked to minimise, given labels |
 //! | [`weights`] | weights as named arrays, in PyTorch's layout |
 //! | [`layers`] | what networks are made of |
@@ -15,6 +16,7 @@
 //! This crate reads and writes no file and prints nothing: volumes come as array views, weights and checkpoints go as
 //! named arrays, progress is told to an observer.
 
+pub mod augment;
 mod compute;
 mod error;
 pub mod infer;

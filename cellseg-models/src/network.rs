@@ -80,6 +80,12 @@ pub trait Network: Module + fmt::Debug + Send + Sync {
     }
 }
 
+impl<N: Network + 'static> From<N> for Box<dyn Network> {
+    fn from(network: N) -> Self {
+        Box::new(network)
+    }
+}
+
 impl Clone for Box<dyn Network> {
     fn clone(&self) -> Self {
         self.boxed()

@@ -8,38 +8,42 @@ use cellseg::{
 };
 use std::{io::Write, path::PathBuf};
 
-const HEADER: &str = "step,n_cuts,reconstruction,loss,gradient_norm,learning_rate,dice";
-
 /// One line for each step, written whole at each checkpoint.
 pub(crate) struct Losses {
     path: PathBuf,
+    /// The names of the columns, which the first step tells.
+    header: String,
     lines: Vec<String>,
 }
 
 impl Losses {
     /// An empty course.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Losses { path, lines: Vec::new() }
+        Losses { path, header: String::new(), lines: Vec::new() }
     }
 
     /// The course up to `step` of a training that goes on. What was written after the checkpoint will come again.
     pub(crate) fn up_to(path: PathBuf, step: u64) -> Result<Self> {
         let before =
             |line: &&str| line.split(',').next().and_then(|n| n.parse().ok()).is_some_and(|n: u64| n <= step);
-        let lines = match std::fs::read_to_string(&path) {
-            Ok(text) => text.lines().filter(before).map(str::to_owned).collect(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(e) => return Err(Error::usage(format!("cannot read {}: {e}", path.display()))),
         };
-        Ok(Losses { path, lines })
+        Ok(Losses {
+            path,
+            header: text.lines().next().unwrap_or_default().to_owned(),
+            lines: text.lines().filter(before).map(str::to_owned).collect(),
+        })
     }
 
     /// Adds a step.
     pub(crate) fn step(&mut self, r: &StepReport) {
-        self.lines.push(format!(
-            "{},{},{},{},{},{},",
-            r.step, r.n_cuts, r.reconstruction, r.loss, r.gradient_norm, r.learning_rate
-        ));
+        let names: String = r.terms.iter().map(|(name, _)| format!("{name},")).collect();
+        self.header = format!("step,{names}loss,gradient_norm,learning_rate,dice");
+        let terms: String = r.terms.iter().map(|(_, value)| format!("{value},")).collect();
+        self.lines.push(format!("{},{terms}{},{},{},", r.step, r.loss, r.gradient_norm, r.learning_rate));
     }
 
     /// Adds a validation to the last step.
@@ -52,7 +56,7 @@ impl Losses {
     /// Writes the course so far.
     pub(crate) fn save(&self) -> Result<()> {
         let write = |file: &mut dyn Write| {
-            writeln!(file, "{HEADER}")?;
+            writeln!(file, "{}", self.header)?;
             self.lines.iter().try_for_each(|line| writeln!(file, "{line}"))
         };
         atomic_write(&self.path, Overwrite::Replace, |file| write(file))?;

@@ -5,6 +5,7 @@ mod evaluate;
 mod files;
 mod info;
 mod interrupt;
+mod labels;
 mod losses;
 mod machine;
 mod output;
@@ -35,7 +36,7 @@ Exit codes: 0 done; 1 failed, with the reason on standard error; 2 wrong usage; 
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train WNet3D on raw volumes, without labels
+    /// Train a network: WNet3D on raw volumes without labels, or a U-Net with labels
     Train(train::Args),
     /// Raw volumes to instance labels, statistics and previews
     Segment(segment::Args),

@@ -193,7 +193,7 @@ impl Args {
         if self.cellseg3d {
             inference.compat = Compat::CellSeg3D;
         }
-        inference.validate_for(&segmenter.network)?;
+        inference.validate_for(&*segmenter.network)?;
         if let Some(method) = self.method {
             config.instances.method = match method {
                 MethodName::Peaks => Method::Peaks,

@@ -1,21 +1,24 @@
-//! `cellseg train`: WNet3D on raw volumes, without labels.
+//! `cellseg train`: WNet3D on raw volumes without labels, or a network on labelled ones.
 
 use super::{
     Common, Outcome, Result,
     computing::Computing,
-    files, interrupt,
+    files, interrupt, labels,
     losses::Losses,
     progress,
     settings::{self, Settings},
 };
 use cellseg::{
-    Config, Error, Validation,
-    io::read_labels,
+    Config, Error, Labelled,
+    io::{Volume, read_labels},
     models::{
-        train::{Checkpoint, End, Observer, StepReport, TrainConfig, Trained, ValidationReport},
-        wnet3d::WNet3dConfig,
+        Compute, Network,
+        train::{
+            Checkpoint, End, NetworkConfig, Observer, StepReport, TrainConfig, Trained, ValidationReport,
+        },
     },
-    read_checkpoint, resume_on, train_on, write_checkpoint, write_network,
+    read_checkpoint, read_network, resume_on, resume_supervised, train_on, train_supervised,
+    write_checkpoint, write_network,
 };
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -26,17 +29,28 @@ pub(super) struct Args {
     /// Raw volumes (z, y, x), TIFF or NPY, or folders of them
     #[arg(required = true)]
     volumes: Vec<PathBuf>,
+    /// Labels to learn from, one file for each volume in the same order, or a folder of them: 0 is background, every other
+    /// number foreground, so labels of instances will do. May be repeated
+    #[arg(long, value_name = "LABELS")]
+    labels: Vec<PathBuf>,
     /// Where the weights go (.safetensors). A checkpoint is kept beside them while training goes on
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Go on from a checkpoint, with its settings, on the same volumes
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "steps", "batch", "patch", "width", "learning_rate", "seed", "checkpoint_every", "config", "compute"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "from", "hold_out", "steps", "batch", "patch", "width", "learning_rate", "seed", "checkpoint_every", "config", "compute"])]
     resume: Option<PathBuf>,
     /// A labelled volume, as IMAGE=LABELS: labels are not learnt from, they tell which step was best. May be repeated
     #[arg(long, value_name = "IMAGE=LABELS", value_parser = image_and_labels)]
     validation: Vec<(PathBuf, PathBuf)>,
-    /// Start from the settings for CPUs (small) or those of the paper
-    #[arg(long, value_enum)]
+    /// With labels and without --validation: the share of the volumes, or of a single volume's slices, that is not learnt from
+    /// and tells which step was best; 0 for none
+    #[arg(long, value_name = "0..1", requires = "labels")]
+    hold_out: Option<f64>,
+    /// With labels: start from these weights of a WNet3D, trained without labels or with others
+    #[arg(long, value_name = "FILE", requires = "labels", conflicts_with = "width")]
+    from: Option<PathBuf>,
+    /// Without labels: start from the settings for CPUs (small) or those of the paper
+    #[arg(long, value_enum, conflicts_with = "labels")]
     preset: Option<Preset>,
     /// Steps of the optimiser
     #[arg(long)]
@@ -102,37 +116,53 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     if resumed.is_none() {
         args.common.refuse_existing([&*checkpoint_path, &*settings_path, &*losses_path])?;
     }
-    let config = args.config(resumed.as_ref())?;
+    let mut config = args.config(resumed.as_ref())?;
     let device = args.computing.device()?;
     tracing::info!("training on {device:?}");
 
-    let volumes = files::all_volumes(&args.volumes)?;
-    let volumes = volumes.iter().map(|p| settings::read(p, &config)).collect::<Result<Vec<_>>>()?;
-    let validation: Vec<Validation> = args
+    let task = args.task(&mut config, resumed.is_some())?;
+    let validation: Vec<Labelled> = args
         .validation
         .iter()
         .map(|(image, labels)| Ok((settings::read(image, &config)?, read_labels(labels)?)))
         .collect::<Result<_>>()?;
     config.write(&settings_path, cellseg::io::Overwrite::Replace)?;
 
-    let bar = progress::bar(&args.common, config.train.steps, "training");
+    let steps = if args.labels.is_empty() { config.train.steps } else { config.supervised.steps };
+    let bar = progress::bar(&args.common, steps, "training");
     let losses = match &resumed {
         Some(checkpoint) => Losses::up_to(losses_path, checkpoint.step()?)?,
         None => Losses::new(losses_path),
     };
     let mut keeper = Keeper { bar: &bar, checkpoint: checkpoint_path.clone(), losses };
-    let trained = match &resumed {
-        Some(checkpoint) => resume_on(&device, checkpoint, &volumes, &validation, &mut keeper),
-        None => train_on(&device, &volumes, &validation, &config.train, &mut keeper),
+    let (trained, inference) = match task {
+        Task::WithoutLabels(volumes) => {
+            let trained = match &resumed {
+                Some(checkpoint) => resume_on(&device, checkpoint, &volumes, &validation, &mut keeper),
+                None => train_on(&device, &volumes, &validation, &config.train, &mut keeper),
+            };
+            (trained.map(Trained::boxed), config.train.inference())
+        }
+        Task::WithLabels(mut network, volumes) => {
+            network.move_to(&device)?;
+            let config = &config.supervised;
+            let trained = match &resumed {
+                Some(checkpoint) => {
+                    resume_supervised(network, checkpoint, &volumes, &validation, &mut keeper)
+                }
+                None => train_supervised(network, &volumes, &validation, config, &mut keeper),
+            };
+            (trained, config.inference())
+        }
     };
     bar.finish_and_clear();
-    let trained: Trained = trained?;
+    let trained = trained?;
 
     if trained.end == End::Stopped {
         eprintln!("stopped after step {}; go on with --resume {}", trained.steps, checkpoint_path.display());
         return Ok(Outcome::Interrupted);
     }
-    write_network(&args.output, &trained.network, &config.train.inference(), args.common.overwrite())?;
+    write_network(&args.output, &*trained.network, &inference, args.common.overwrite())?;
     let report = Report {
         weights: args.output,
         checkpoint: checkpoint_path,
@@ -154,12 +184,32 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// What is trained on what.
+enum Task {
+    WithoutLabels(Vec<Volume<f32>>),
+    WithLabels(Box<dyn Network>, Vec<Labelled>),
+}
+
 impl Args {
     /// The settings in effect: of the checkpoint, else of the preset, the file and the options, later ones first.
     fn config(&self, resumed: Option<&Checkpoint>) -> Result<Config> {
         let mut config = self.settings.read()?;
+        let with_labels = !self.labels.is_empty();
         if let Some(checkpoint) = resumed {
-            config.train = checkpoint.config()?;
+            match (checkpoint.is_supervised(), with_labels) {
+                (true, true) => config.supervised = checkpoint.supervised_config()?,
+                (false, false) => config.train = checkpoint.config()?,
+                (true, false) => {
+                    return Err(Error::usage(
+                        "the checkpoint is of a training with labels; give them with --labels",
+                    ));
+                }
+                (false, true) => {
+                    return Err(Error::usage(
+                        "the checkpoint is of a training without labels; leave --labels out",
+                    ));
+                }
+            }
             return Ok(config);
         }
         if self.preset.is_some() && self.settings.has_file() {
@@ -169,17 +219,53 @@ impl Args {
             Some(Preset::Paper) => config.train = TrainConfig::paper(),
             Some(Preset::Small) | None => {}
         }
-        let t = &mut config.train;
-        t.steps = self.steps.unwrap_or(t.steps);
-        t.batch = self.batch.unwrap_or(t.batch);
-        t.patch = self.patch.unwrap_or(t.patch);
-        t.network = WNet3dConfig { width: self.width.unwrap_or(t.network.width), ..t.network.clone() };
-        t.learning_rate = self.learning_rate.unwrap_or(t.learning_rate);
-        t.seed = self.seed.unwrap_or(t.seed);
-        t.checkpoint_every = self.checkpoint_every.unwrap_or(t.checkpoint_every);
-        t.compute = self.computing.compute().unwrap_or(t.compute);
-        t.validate()?;
+        macro_rules! overrule {
+            ($t:expr, $width:expr) => {
+                $t.steps = self.steps.unwrap_or($t.steps);
+                $t.batch = self.batch.unwrap_or($t.batch);
+                $t.patch = self.patch.unwrap_or($t.patch);
+                *$width = self.width.unwrap_or(*$width);
+                $t.learning_rate = self.learning_rate.unwrap_or($t.learning_rate);
+                $t.seed = self.seed.unwrap_or($t.seed);
+                $t.checkpoint_every = self.checkpoint_every.unwrap_or($t.checkpoint_every);
+                $t.compute = self.computing.compute().unwrap_or($t.compute);
+                $t.validate()?;
+            };
+        }
+        if with_labels {
+            let t = &mut config.supervised;
+            t.hold_out = self.hold_out.unwrap_or(t.hold_out);
+            let NetworkConfig::UNet { width, .. } = &mut t.network;
+            overrule!(t, width);
+        } else {
+            let t = &mut config.train;
+            overrule!(t, &mut t.network.width);
+        }
         Ok(config)
+    }
+
+    /// Reads what is trained on, and makes the network where labels are given. Weights to start from say how the network was
+    /// trained before, and `config` follows them.
+    fn task(&self, config: &mut Config, resumes: bool) -> Result<Task> {
+        let images = files::all_volumes(&self.volumes)?;
+        let volumes = images.iter().map(|p| settings::read(p, config)).collect::<Result<Vec<_>>>()?;
+        if self.labels.is_empty() {
+            return Ok(Task::WithoutLabels(volumes));
+        }
+        let t = &mut config.supervised;
+        let network = match &self.from {
+            Some(weights) if !resumes => {
+                let (network, inference) = read_network(weights)?;
+                let NetworkConfig::UNet { width, dropout } = &mut t.network;
+                *width = network.config().width;
+                if !self.settings.has_file() {
+                    t.normalisation = inference.normalisation;
+                }
+                network.with_dropout(*dropout)?.prepared(Compute::F32)?
+            }
+            _ => t.network.build(t.seed)?,
+        };
+        Ok(Task::WithLabels(network, labels::read(&images, volumes, &self.labels)?))
     }
 }
 
@@ -194,7 +280,8 @@ impl Observer for Keeper<'_> {
     fn step(&mut self, r: &StepReport) -> ControlFlow<()> {
         self.losses.step(r);
         self.bar.set_position(r.step);
-        self.bar.set_message(format!("SoftNCuts {:.3}, reconstruction {:.1}", r.n_cuts, r.reconstruction));
+        let terms: String = r.terms.iter().map(|(name, value)| format!(", {name} {value:.3}")).collect();
+        self.bar.set_message(format!("loss {:.3}{terms}", r.loss));
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 

@@ -1,5 +1,6 @@
 //! Which class is the foreground.
 
+use super::ForegroundClass;
 use crate::{OutputActivation, intensity::Intensity};
 use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis};
 use rayon::prelude::*;
@@ -9,6 +10,7 @@ use rayon::prelude::*;
 pub struct ClassMaps {
     maps: Array4<f32>,
     brightness: Vec<f64>,
+    foreground: ForegroundClass,
 }
 
 impl ClassMaps {
@@ -19,7 +21,11 @@ impl ClassMaps {
         logits_of: Option<OutputActivation>,
     ) -> Self {
         let brightness = brightness(maps.view(), volume, intensity, logits_of);
-        ClassMaps { maps, brightness }
+        ClassMaps { maps, brightness, foreground: ForegroundClass::Brightest }
+    }
+
+    pub(super) fn with_foreground(self, foreground: ForegroundClass) -> Self {
+        ClassMaps { foreground, ..self }
     }
 
     /// The maps `(class, z, y, x)`.
@@ -44,12 +50,15 @@ impl ClassMaps {
         classes
     }
 
-    /// The brightest class: what is stained is bright in fluorescence.
+    /// The class that is the foreground, as [`super::Inference::foreground`] says.
     pub fn foreground(&self) -> usize {
-        self.ranked()[0]
+        match self.foreground {
+            ForegroundClass::Brightest => self.ranked()[0],
+            ForegroundClass::Last => self.brightness.len() - 1,
+        }
     }
 
-    /// The map `(z, y, x)` of the brightest class, given away.
+    /// The map `(z, y, x)` of the foreground, given away.
     pub fn into_foreground(mut self) -> Array3<f32> {
         let class = self.foreground();
         if class > 0 {

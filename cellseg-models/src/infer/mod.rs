@@ -16,7 +16,7 @@ mod windows;
 
 pub use blend::importance_map;
 pub use foreground::ClassMaps;
-pub use settings::{Blending, Compat, Inference, Output, Windows};
+pub use settings::{Blending, Compat, ForegroundClass, Inference, Output, Windows};
 pub use windows::{sliding_window, sliding_window_on};
 
 use crate::{Error, Network, PassMode, Result, VolumeView};
@@ -77,5 +77,5 @@ pub fn class_maps(
         }
     };
     let logits_of = (output == Output::Logits).then(|| network.activation());
-    Ok(ClassMaps::new(maps, volume.voxels, &intensity, logits_of))
+    Ok(ClassMaps::new(maps, volume.voxels, &intensity, logits_of).with_foreground(settings.foreground))
 }

@@ -17,6 +17,20 @@ pub struct Inference {
     pub compat: Compat,
     /// The type of activations. The maps are `f32` in any case.
     pub compute: Compute,
+    /// Which class is the foreground.
+    pub foreground: ForegroundClass,
+}
+
+/// Which class is the foreground.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForegroundClass {
+    /// The brightest: what is stained is bright in fluorescence, and a network that was trained without labels has its classes
+    /// in any order.
+    #[default]
+    Brightest,
+    /// The last, as training with labels has it.
+    Last,
 }
 
 /// What the maps hold.

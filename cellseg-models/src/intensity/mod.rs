@@ -171,17 +171,22 @@ impl Intensity {
 }
 
 /// The box of `volume` that starts at `origin` as it is, its mirror image outside.
-pub(crate) fn copy(volume: ArrayView3<'_, f32>, origin: [isize; 3], extents: [usize; 3], out: &mut [f32]) {
+pub(crate) fn copy<T: Copy + Send + Sync>(
+    volume: ArrayView3<'_, T>,
+    origin: [isize; 3],
+    extents: [usize; 3],
+    out: &mut [T],
+) {
     read(volume, origin, extents, out, |_, _, _| {});
 }
 
-/// Reads a box row by row. `map` is given the voxels' `[z, y]`, their `x`, and their intensities, to be replaced.
-fn read(
-    volume: ArrayView3<'_, f32>,
+/// Reads a box row by row. `map` is given the voxels' `[z, y]`, their `x`, and their values, to be replaced.
+fn read<T: Copy + Send + Sync>(
+    volume: ArrayView3<'_, T>,
     origin: [isize; 3],
     extents: [usize; 3],
-    out: &mut [f32],
-    map: impl Fn([usize; 2], &[usize], &mut [f32]) + Sync,
+    out: &mut [T],
+    map: impl Fn([usize; 2], &[usize], &mut [T]) + Sync,
 ) {
     let along = |axis: usize| {
         let n = volume.len_of(Axis(axis));

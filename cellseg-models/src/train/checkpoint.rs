@@ -1,12 +1,15 @@
 //! Training as data: what it takes to go on as if nothing had happened.
 
-use super::{config::TrainConfig, trainer::Progress};
-use crate::{Error, Result, WNet3d, weights::State};
+use super::{
+    config::TrainConfig,
+    objective::Objective,
+    self_supervised::SelfSupervised,
+    supervised::{Supervised, SupervisedConfig},
+    trainer::Progress,
+};
+use crate::{Error, Result, WNet3d, infer::Inference, weights::State};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
-
-/// What a checkpoint calls itself.
-const FORMAT: &str = "cellseg training checkpoint 1";
 
 /// The kinds of arrays in a checkpoint, by what their names start with. Weights have their plain names.
 pub(super) const FIRST_MOMENT: &str = "adam.exp_avg.";
@@ -25,17 +28,12 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(super) fn new(
-        arrays: State,
-        config: &TrainConfig,
-        progress: &Progress,
-        volumes: &[[usize; 3]],
-    ) -> Result<Self> {
+    pub(super) fn new<O: Objective>(arrays: State, objective: &O, progress: &Progress) -> Result<Self> {
         let metadata = [
-            ("format", FORMAT.to_owned()),
-            ("config", to_json(config)?),
+            ("format", O::FORMAT.to_owned()),
+            ("config", to_json(objective.config())?),
             ("progress", to_json(progress)?),
-            ("volumes", to_json(&volumes)?),
+            ("volumes", to_json(&objective.volumes())?),
         ];
         let metadata = metadata.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         Ok(Checkpoint { arrays, metadata })
@@ -48,10 +46,12 @@ impl Checkpoint {
     pub fn from_parts(arrays: State, metadata: BTreeMap<String, String>) -> Result<Self> {
         let checkpoint = Checkpoint { arrays, metadata };
         match checkpoint.text("format") {
-            Ok(FORMAT) => {}
+            Ok(SelfSupervised::FORMAT | Supervised::FORMAT) => {}
             Ok(other) => {
                 return Err(Error::Checkpoint(format!(
-                    "its format is `{other}`; this version reads `{FORMAT}`"
+                    "its format is `{other}`; this version reads `{}` and `{}`",
+                    SelfSupervised::FORMAT,
+                    Supervised::FORMAT
                 )));
             }
             Err(_) => {
@@ -60,7 +60,7 @@ impl Checkpoint {
                 return Err(Error::Checkpoint(why.to_owned()));
             }
         }
-        checkpoint.config()?;
+        checkpoint.inference()?;
         checkpoint.progress()?;
         Ok(checkpoint)
     }
@@ -75,12 +75,49 @@ impl Checkpoint {
         &self.metadata
     }
 
-    /// The settings of the training.
+    /// Whether labels are learnt from.
+    pub fn is_supervised(&self) -> bool {
+        self.text("format").is_ok_and(|format| format == Supervised::FORMAT)
+    }
+
+    /// The settings of a training without labels.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where they cannot be read.
+    /// [`Error::Checkpoint`] where they cannot be read, or where the training is one with labels.
     pub fn config(&self) -> Result<TrainConfig> {
-        self.json("config")
+        self.config_of::<SelfSupervised<'_, '_>>()
+    }
+
+    /// The settings of a training with labels.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where they cannot be read, or where the training is one without labels.
+    pub fn supervised_config(&self) -> Result<SupervisedConfig> {
+        self.config_of::<Supervised<'_>>()
+    }
+
+    fn config_of<O: Objective>(&self) -> Result<O::Config> {
+        let format = self.text("format")?;
+        if format == O::FORMAT {
+            return self.json("config");
+        }
+        let why = format!(
+            "its format is `{format}` where `{}` is expected: go on with the kind of training \
+                           that it is of, with or without labels",
+            O::FORMAT
+        );
+        Err(Error::Checkpoint(why))
+    }
+
+    /// How the network of [`Checkpoint::weights`] is to be used.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the settings cannot be read.
+    pub fn inference(&self) -> Result<Inference> {
+        if self.is_supervised() {
+            return Ok(self.supervised_config()?.inference());
+        }
+        Ok(self.config()?.inference())
     }
 
     /// How many steps are done.

@@ -1,5 +1,6 @@
 //! The settings of self-supervised training.
 
+use super::course::{Course, not_negative, positive};
 use crate::{
     Compute, Error, Result,
     infer::{Inference, Windows},
@@ -209,11 +210,22 @@ impl TrainConfig {
         if step < self.warm_up { 2.0 * (1.0 - step as f64 / self.warm_up as f64) } else { 0.0 }
     }
 
-    /// The learning rate of a step, counted from 0.
-    pub(super) fn learning_rate_at(&self, step: u64) -> f64 {
-        let done = step as f64 / self.steps.max(1) as f64;
-        let falling = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
-        self.learning_rate * (self.final_learning_rate + (1.0 - self.final_learning_rate) * falling)
+    pub(super) fn course(&self) -> Course {
+        Course {
+            seed: self.seed,
+            steps: self.steps,
+            batch: self.batch,
+            learning_rate: self.learning_rate,
+            rising: 0,
+            final_learning_rate: self.final_learning_rate,
+            weight_decay: self.weight_decay,
+            clip_norm: self.clip_norm,
+            validate_every: self.validate_every,
+            patience: self.patience,
+            checkpoint_every: self.checkpoint_every,
+            recompute: self.recompute,
+            compute: self.compute,
+        }
     }
 
     /// Checks the settings.
@@ -235,43 +247,17 @@ impl TrainConfig {
             let expected = format!("extents (z, y, x) that are multiples of {EXTENT_MULTIPLE}");
             return Err(Error::setting("patch", self.patch, expected));
         }
-        let counts =
-            [("steps", self.steps), ("batch", self.batch as u64), ("validate_every", self.validate_every)];
-        for (field, n) in counts {
-            if n == 0 {
-                return Err(Error::setting(field, n, "at least 1"));
-            }
-        }
-        let positive = [
-            ("learning_rate", self.learning_rate),
-            ("decoder_gain", self.decoder_gain),
-            ("n_cuts.sigma_intensity", self.n_cuts.sigma_intensity),
-            ("n_cuts.sigma_space", self.n_cuts.sigma_space),
-        ];
-        for (field, x) in positive {
-            if !(x.is_finite() && x > 0.0) {
-                return Err(Error::setting(field, x, "a positive number"));
-            }
-        }
+        self.course().validate()?;
+        positive("decoder_gain", self.decoder_gain)?;
+        positive("n_cuts.sigma_intensity", self.n_cuts.sigma_intensity)?;
+        positive("n_cuts.sigma_space", self.n_cuts.sigma_space)?;
         if self.n_cuts.radius == 0 {
             return Err(Error::setting("n_cuts.radius", self.n_cuts.radius, "at least 1"));
         }
-        let weight = match self.balance {
-            Balance::Auto { share } => ("balance.share", share),
-            Balance::Fixed { weight } => ("balance.weight", weight),
-        };
-        let not_negative = [
-            weight,
-            ("n_cuts_weight", self.n_cuts_weight),
-            ("weight_decay", self.weight_decay),
-            ("clip_norm", self.clip_norm),
-            ("final_learning_rate", self.final_learning_rate),
-        ];
-        for (field, x) in not_negative {
-            if !(x.is_finite() && x >= 0.0) {
-                return Err(Error::setting(field, x, "0 or a positive number"));
-            }
+        match self.balance {
+            Balance::Auto { share } => not_negative("balance.share", share)?,
+            Balance::Fixed { weight } => not_negative("balance.weight", weight)?,
         }
-        Ok(())
+        not_negative("n_cuts_weight", self.n_cuts_weight)
     }
 }

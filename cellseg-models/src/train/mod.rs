@@ -1,42 +1,51 @@
-//! Training without labels.
+//! Training, without labels and with them.
 //!
-//! The encoder's classes are judged by SoftNCuts: voxels that are alike and near each other should be in one class. The
-//! decoder's painting is judged against the image: the classes must say what is where. Nothing else is asked, and no
-//! label is needed; where labelled volumes are at hand they only choose the best step.
+//! **Without labels** ([`train`]) the encoder's classes are judged by SoftNCuts: voxels that are alike and near each other
+//! should be in one class. The decoder's painting is judged against the image: the classes must say what is where. Nothing
+//! else is asked, and no label is needed; where labelled volumes are at hand they only choose the best step.
 //!
-//! Every random number is a function of the seed and the step, every sum has a fixed order: the same seed gives the same
-//! network bit by bit, for any number of threads, and training that goes on from a [`Checkpoint`] on the same device gives
-//! the network that it would have given without the interruption.
+//! **With labels** ([`train_supervised`]) any [`crate::Network`] learns to tell foreground from background, from patches that
+//! meet foreground often enough, changed at random ([`crate::augment`]) so that few labels teach more, by a loss of
+//! [`crate::losses`].
 //!
-//! With [`TrainConfig::compute`] in a half precision activations have that type; weights, moments, the softmax and all
-//! losses stay `f32`, and with `f16` the loss is scaled so that gradients do not vanish.
+//! The steps are the same for both, and so is what they promise. Every random number is a function of the seed and the step,
+//! every sum has a fixed order: the same seed gives the same network bit by bit, for any number of threads, and training that
+//! goes on from a [`Checkpoint`] on the same device gives the network that it would have given without the interruption.
+//!
+//! With a `compute` of half precision activations have that type; weights, moments, the softmax and all losses stay `f32`,
+//! and with `f16` the loss is scaled so that gradients do not vanish.
 //!
 //! Departures from the original, and why: validation does not switch dropout off for the rest of training; sigma and
 //! radius of SoftNCuts are those of the settings; gradients are not multiplied by the loss; the Dice score is that of the
-//! foreground class; the checkpoint holds the optimiser.
+//! foreground class; the checkpoint holds the optimiser. With labels: instance labels become foreground in validation, too,
+//! and intensities are normalised as inference normalises them, by the whole volume.
 
 mod checkpoint;
 mod config;
+mod course;
 mod loss_scale;
 mod objective;
 mod observer;
 mod optimiser;
 mod patches;
-mod symmetry;
+mod self_supervised;
+mod supervised;
 mod trainer;
 mod validation;
 
 pub use checkpoint::Checkpoint;
 pub use config::{Balance, NCuts, NCutsForm, Reconstruction, TrainConfig};
 pub use observer::{Observer, StepReport, ValidationReport};
+pub use supervised::{NetworkConfig, Split, SupervisedConfig, hold_out, resume_supervised, train_supervised};
 pub use trainer::{End, Trained};
 pub use validation::{LabelledVolume, dice};
 
-use crate::{Result, VolumeView};
+use crate::{Result, VolumeView, WNet3d};
 use cellseg_core::{Device, DeviceChoice};
+use self_supervised::SelfSupervised;
 use trainer::Trainer;
 
-/// Trains a network on `volumes`. `validation` may be empty. The device is the one that `CELLSEG_DEVICE` names, or the
+/// Trains a WNet3D on `volumes`, without labels. `validation` may be empty. The device is the one that `CELLSEG_DEVICE` names, or the
 /// fastest where that is not set: see [`train_on`].
 ///
 /// # Errors
@@ -63,10 +72,12 @@ pub fn train_on(
     config: &TrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained> {
-    Trainer::new(device, volumes, validation, config)?.run(observer)
+    let objective = SelfSupervised::new(volumes, validation, config)?;
+    let network = WNet3d::new(&config.network, config.seed)?.to(device)?;
+    Ok(Trainer::new(objective, Box::new(network)).run(observer)?.unboxed())
 }
 
-/// Goes on from a checkpoint, with its settings, on the same volumes. The device need not be that of the checkpoint, and is
+/// Goes on from a checkpoint of [`train`], with its settings, on the same volumes. The device need not be that of the checkpoint, and is
 /// chosen as by [`train`].
 ///
 /// # Errors
@@ -91,5 +102,8 @@ pub fn resume_on(
     validation: &[LabelledVolume<'_>],
     observer: &mut dyn Observer,
 ) -> Result<Trained> {
-    Trainer::resume(device, checkpoint, volumes, validation)?.run(observer)
+    let config = checkpoint.config()?;
+    let objective = SelfSupervised::new(volumes, validation, &config)?;
+    let network = WNet3d::new(&config.network, config.seed)?.to(device)?;
+    Ok(Trainer::resume(objective, Box::new(network), checkpoint)?.run(observer)?.unboxed())
 }

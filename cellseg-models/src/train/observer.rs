@@ -31,18 +31,17 @@ pub trait Observer {
 impl Observer for () {}
 
 /// One step of training.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
     /// Steps done.
     pub step: u64,
     /// Steps to be done.
     pub steps: u64,
-    /// SoftNCuts, from 0 (no edge is cut) to the number of classes.
-    pub n_cuts: f64,
-    /// The reconstruction's loss, unweighted.
-    pub reconstruction: f64,
-    /// The weighted sum of both, which is minimised.
+    /// What is minimised.
     pub loss: f64,
+    /// What the loss is made of, unweighted, each with its name. Without labels these are `n_cuts`, SoftNCuts, from 0 (no edge is
+    /// cut) to the number of classes, and `reconstruction`.
+    pub terms: Vec<(&'static str, f64)>,
     /// The Euclidean norm of the gradient, before it was clipped.
     pub gradient_norm: f64,
     /// The step size.
@@ -50,6 +49,13 @@ pub struct StepReport {
     /// What the loss was multiplied by so that its gradients do not vanish in `f16`; 1 in other types. It is halved, and the
     /// step tried again, where a gradient overflows, and doubled after 2000 steps in which none did.
     pub loss_scale: f64,
+}
+
+impl StepReport {
+    /// What a term of the loss is; not a number where the loss has no such term.
+    pub fn term(&self, name: &str) -> f64 {
+        self.terms.iter().find(|(n, _)| *n == name).map_or(f64::NAN, |(_, value)| *value)
+    }
 }
 
 /// One validation.

@@ -3,10 +3,10 @@
 use super::{
     Checkpoint,
     checkpoint::{FIRST_MOMENT, SECOND_MOMENT},
-    config::TrainConfig,
+    course::Course,
 };
 use crate::{
-    Result, WNet3d,
+    Result,
     layers::Module,
     weights::{self, State},
 };
@@ -24,11 +24,11 @@ pub(super) struct Optimiser {
 }
 
 impl Optimiser {
-    pub(super) fn new(config: &TrainConfig) -> Self {
-        let decay = config.weight_decay;
-        let rule = Adam { lr: config.learning_rate, weight_decay: decay, decoupled: true, ..Adam::default() };
+    pub(super) fn new(course: &Course) -> Self {
+        let decay = course.weight_decay;
+        let rule = Adam { lr: course.learning_rate, weight_decay: decay, decoupled: true, ..Adam::default() };
         // A limit that nothing reaches still measures the norm.
-        let clip_norm = if config.clip_norm > 0.0 { config.clip_norm } else { f64::MAX };
+        let clip_norm = if course.clip_norm > 0.0 { course.clip_norm } else { f64::MAX };
         Optimiser { adam: Optimizer::new(rule), clip_norm }
     }
 
@@ -36,7 +36,7 @@ impl Optimiser {
     /// not finite the weights stay as they are.
     pub(super) fn step(
         &mut self,
-        network: &mut WNet3d,
+        network: &mut (impl Module + ?Sized),
         gradients: &mut Gradients,
         [learning_rate, scale]: [f64; 2],
     ) -> Result<f64> {
@@ -64,7 +64,7 @@ impl Optimiser {
     }
 
     /// The moments of all weights, in PyTorch's layout.
-    pub(super) fn state(&self, network: &WNet3d) -> Result<State> {
+    pub(super) fn state(&self, network: &(impl Module + ?Sized)) -> Result<State> {
         let mut out = State::new();
         for (slot, prefix) in [FIRST_MOMENT, SECOND_MOMENT].into_iter().enumerate() {
             let moments = weights::export(network, |name, p| match self.adam.states().get(name) {
@@ -77,7 +77,12 @@ impl Optimiser {
     }
 
     /// Goes on after `step` steps with a checkpoint's moments.
-    pub(super) fn load(&mut self, network: &WNet3d, checkpoint: &Checkpoint, step: u64) -> Result<()> {
+    pub(super) fn load(
+        &mut self,
+        network: &(impl Module + ?Sized),
+        checkpoint: &Checkpoint,
+        step: u64,
+    ) -> Result<()> {
         let [first, second] = [(FIRST_MOMENT, "first"), (SECOND_MOMENT, "second")].map(|(prefix, which)| {
             weights::import(network, &format!("the {which} moments of Adam"), &checkpoint.part(prefix))
         });

@@ -1,8 +1,9 @@
 //! Patches of the volumes that are trained on.
 
-use super::{config::TrainConfig, symmetry::Symmetry};
+use super::config::TrainConfig;
 use crate::{
     Error, Result, VolumeView,
+    augment::Symmetry,
     intensity::{self, Intensity},
 };
 use cellseg_core::{Rng, Tensor};

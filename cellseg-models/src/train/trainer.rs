@@ -1,12 +1,18 @@
 //! The steps of training.
 
 use super::{
-    Checkpoint, LabelledVolume, Observer, StepReport, ValidationReport, checkpoint::BEST,
-    config::TrainConfig, loss_scale::LossScale, objective::losses, optimiser::Optimiser, patches::Patches,
-    validation::mean_dice,
+    Checkpoint, Observer, StepReport, ValidationReport,
+    checkpoint::BEST,
+    course::Course,
+    loss_scale::LossScale,
+    objective::{Loss, Objective},
+    optimiser::Optimiser,
 };
-use crate::{Compute, Error, Result, VolumeView, WNet3d, weights::State, wnet3d::PassMode};
-use cellseg_core::{Device, Rng, Tape, Tensor};
+use crate::{
+    Compute, Error, Network, PassMode, Result, WNet3d,
+    weights::{self, State},
+};
+use cellseg_core::{Rng, Tape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// How training ended.
@@ -22,9 +28,9 @@ pub enum End {
 
 /// A trained network.
 #[derive(Debug, Clone)]
-pub struct Trained {
+pub struct Trained<N = WNet3d> {
     /// The network: the best one where there were labels to tell, else that of the last step.
-    pub network: WNet3d,
+    pub network: N,
     /// How training ended.
     pub end: End,
     /// Steps done.
@@ -33,6 +39,21 @@ pub struct Trained {
     pub best_dice: Option<(f64, u64)>,
     /// Everything, to go on from.
     pub checkpoint: Checkpoint,
+}
+
+impl<N: Into<Box<dyn Network>>> Trained<N> {
+    /// The same with a network of any architecture.
+    pub fn boxed(self) -> Trained<Box<dyn Network>> {
+        let Trained { network, end, steps, best_dice, checkpoint } = self;
+        Trained { network: network.into(), end, steps, best_dice, checkpoint }
+    }
+}
+
+impl<N> Trained<Box<N>> {
+    pub(super) fn unboxed(self) -> Trained<N> {
+        let Trained { network, end, steps, best_dice, checkpoint } = self;
+        Trained { network: *network, end, steps, best_dice, checkpoint }
+    }
 }
 
 /// How far training is. Together with the weights and the moments this is all of its state.
@@ -65,11 +86,10 @@ fn diverged(loss: &'static str, value: f64, report: &StepReport) -> Error {
 }
 
 /// Training, between steps.
-pub(super) struct Trainer<'v, 'l> {
-    config: TrainConfig,
-    patches: Patches<'v>,
-    validation: Vec<LabelledVolume<'l>>,
-    network: WNet3d,
+pub(super) struct Trainer<O: Objective> {
+    objective: O,
+    course: Course,
+    network: Box<O::Network>,
     optimiser: Optimiser,
     progress: Progress,
     best_weights: State,
@@ -81,37 +101,26 @@ const STEPS: u64 = 1;
 const PATCHES: u64 = 0;
 const DROPOUT: u64 = 1;
 
-impl<'v, 'l> Trainer<'v, 'l> {
-    pub(super) fn new(
-        device: &Device,
-        volumes: &[VolumeView<'v>],
-        validation: &[LabelledVolume<'l>],
-        config: &TrainConfig,
-    ) -> Result<Self> {
-        config.validate()?;
-        validation.iter().try_for_each(LabelledVolume::check)?;
-        let network = WNet3d::new(&config.network, config.seed)?.with_compute(config.compute).to(device)?;
-        let labelled = !validation.is_empty();
-        let loss_scale = LossScale::start(config.compute);
-        Ok(Trainer {
-            patches: Patches::new(volumes, config)?,
-            validation: validation.to_vec(),
-            optimiser: Optimiser::new(config),
+impl<O: Objective> Trainer<O> {
+    /// A training from the weights that `network` has.
+    pub(super) fn new(objective: O, mut network: Box<O::Network>) -> Self {
+        let course = objective.course();
+        network.set_compute(course.compute);
+        let loss_scale = LossScale::start(course.compute);
+        Trainer {
             network,
-            progress: Progress { labelled, loss_scale, ..Progress::default() },
+            optimiser: Optimiser::new(&course),
+            progress: Progress { labelled: objective.validates(), loss_scale, ..Progress::default() },
             best_weights: State::new(),
-            config: config.clone(),
-        })
+            course,
+            objective,
+        }
     }
 
-    pub(super) fn resume(
-        device: &Device,
-        checkpoint: &Checkpoint,
-        volumes: &[VolumeView<'v>],
-        validation: &[LabelledVolume<'l>],
-    ) -> Result<Self> {
-        let mut trainer = Self::new(device, volumes, validation, &checkpoint.config()?)?;
-        let (before, now) = (checkpoint.volumes()?, trainer.patches.extents());
+    /// A training that goes on.
+    pub(super) fn resume(objective: O, network: Box<O::Network>, checkpoint: &Checkpoint) -> Result<Self> {
+        let mut trainer = Self::new(objective, network);
+        let (before, now) = (checkpoint.volumes()?, trainer.objective.volumes());
         if before != now {
             return Err(Error::Checkpoint(format!(
                 "it was made with volumes of {before:?} voxels (z, y, x), and the volumes given have {now:?}; \
@@ -119,29 +128,34 @@ impl<'v, 'l> Trainer<'v, 'l> {
             )));
         }
         let progress = checkpoint.progress()?;
-        if progress.labelled == validation.is_empty() {
+        if progress.labelled != trainer.objective.validates() {
             let why = "labelled volumes must be given where they were given before, and only there: the best step is \
                        judged by them";
             return Err(Error::Checkpoint(why.to_owned()));
         }
         trainer.progress = progress;
-        trainer.network.load(&checkpoint.last_weights())?;
-        trainer.optimiser.load(&trainer.network, checkpoint, progress.step)?;
+        trainer.load(&checkpoint.last_weights())?;
+        trainer.optimiser.load(&*trainer.network, checkpoint, progress.step)?;
         trainer.best_weights = checkpoint.part(BEST);
         Ok(trainer)
     }
 
-    pub(super) fn run(mut self, observer: &mut dyn Observer) -> Result<Trained> {
+    fn load(&mut self, state: &State) -> Result<()> {
+        let architecture = self.network.architecture();
+        weights::load(&mut *self.network, architecture, state)
+    }
+
+    pub(super) fn run(mut self, observer: &mut dyn Observer) -> Result<Trained<Box<O::Network>>> {
         let mut end = self.end();
         while end.is_none() {
             let report = self.step()?;
             let stopped = observer.step(&report).is_break();
             let step = self.progress.step;
-            if step.is_multiple_of(self.config.validate_every) || step >= self.config.steps {
+            if step.is_multiple_of(self.course.validate_every) || step >= self.course.steps {
                 observer.validation(&self.validate()?);
             }
             end = self.end().or(stopped.then_some(End::Stopped));
-            let every = self.config.checkpoint_every;
+            let every = self.course.checkpoint_every;
             if end.is_none() && every > 0 && step.is_multiple_of(every) {
                 observer.checkpoint(&self.checkpoint()?).map_err(Error::Store)?;
             }
@@ -149,10 +163,12 @@ impl<'v, 'l> Trainer<'v, 'l> {
         let checkpoint = self.checkpoint()?;
         observer.checkpoint(&checkpoint).map_err(Error::Store)?;
         if !self.best_weights.is_empty() {
-            self.network.load(&self.best_weights)?;
+            let best = std::mem::take(&mut self.best_weights);
+            self.load(&best)?;
         }
+        self.network.set_compute(Compute::F32);
         Ok(Trained {
-            network: self.network.with_compute(Compute::F32),
+            network: self.network,
             end: end.unwrap_or(End::Finished),
             steps: self.progress.step,
             best_dice: self.progress.best.filter(|_| self.progress.labelled),
@@ -162,20 +178,20 @@ impl<'v, 'l> Trainer<'v, 'l> {
 
     fn end(&self) -> Option<End> {
         let Progress { step, stale, .. } = self.progress;
-        if step >= self.config.steps {
+        if step >= self.course.steps {
             return Some(End::Finished);
         }
-        (self.config.patience > 0 && stale >= self.config.patience).then_some(End::NoImprovement)
+        (self.course.patience > 0 && stale >= self.course.patience).then_some(End::NoImprovement)
     }
 
     fn step(&mut self) -> Result<StepReport> {
         let step = self.progress.step;
-        let rng = Rng::new(self.config.seed).stream(STEPS).stream(step);
-        let patches = self.patches.draw(&self.config, &mut rng.stream(PATCHES))?;
+        let rng = Rng::new(self.course.seed).stream(STEPS).stream(step);
+        let batch = self.objective.draw(&mut rng.stream(PATCHES))?;
         let mode =
-            PassMode { dropout_key: Some(rng.stream(DROPOUT).seed()), checkpoint: self.config.recompute };
+            PassMode { dropout_key: Some(rng.stream(DROPOUT).seed()), checkpoint: self.course.recompute };
         loop {
-            let report = self.attempt(&patches, &mode)?;
+            let report = self.attempt(&batch, &mode)?;
             let norm = report.gradient_norm;
             let scale = self.progress.loss_scale.as_mut();
             if norm.is_finite() {
@@ -194,30 +210,28 @@ impl<'v, 'l> Trainer<'v, 'l> {
     }
 
     /// Moves the weights, unless a gradient overflows.
-    fn attempt(&mut self, patches: &Tensor, mode: &PassMode) -> Result<StepReport> {
+    fn attempt(&mut self, batch: &O::Batch, mode: &PassMode) -> Result<StepReport> {
         let step = self.progress.step;
         let tape = Tape::new();
-        let losses =
-            losses(&self.network, &patches.on(&tape), &self.config, mode, self.config.warm_up_at(step))?;
+        let Loss { terms, total } = self.objective.loss(&self.network, batch, &tape, mode, step)?;
+        let terms = terms.into_iter().map(|(name, term)| Ok((name, term.item()?)));
         let mut report = StepReport {
             step: step + 1,
-            steps: self.config.steps,
-            n_cuts: losses.n_cuts.item()?,
-            reconstruction: losses.reconstruction.item()?,
-            loss: losses.total.item()?,
+            steps: self.course.steps,
+            loss: total.item()?,
+            terms: terms.collect::<Result<_>>()?,
             gradient_norm: f64::NAN,
-            learning_rate: self.config.learning_rate_at(step),
+            learning_rate: self.course.learning_rate_at(step),
             loss_scale: self.progress.loss_scale.map_or(1.0, |scale| scale.factor()),
         };
-        let all =
-            [("SoftNCuts", report.n_cuts), ("reconstruction", report.reconstruction), ("total", report.loss)];
+        let all = report.terms.iter().copied().chain([("total", report.loss)]);
         if let Some((loss, value)) = all.into_iter().find(|(_, value)| !value.is_finite()) {
             return Err(diverged(loss, value, &report));
         }
-        let seed = Tensor::full(report.loss_scale as f32, losses.total.shape().dims())?;
-        let mut gradients = tape.backward_from(&losses.total, seed.to(&losses.total.device())?)?;
+        let seed = Tensor::full(report.loss_scale as f32, total.shape().dims())?;
+        let mut gradients = tape.backward_from(&total, seed.to(&total.device())?)?;
         report.gradient_norm = self.optimiser.step(
-            &mut self.network,
+            &mut *self.network,
             &mut gradients,
             [report.learning_rate, report.loss_scale],
         )?;
@@ -227,14 +241,14 @@ impl<'v, 'l> Trainer<'v, 'l> {
     fn validate(&mut self) -> Result<ValidationReport> {
         let mean_loss = self.progress.loss_sum / self.progress.loss_count.max(1) as f64;
         (self.progress.loss_sum, self.progress.loss_count) = (0.0, 0);
-        let dice = mean_dice(&self.network, &self.validation, &self.config)?;
+        let dice = self.objective.dice(&self.network)?;
         let score = dice.unwrap_or(-mean_loss);
         let best = self.progress.best.is_none_or(|(before, _)| score > before);
         if best {
             self.progress.best = Some((score, self.progress.step));
             self.progress.stale = 0;
             if dice.is_some() {
-                self.best_weights = self.network.state()?;
+                self.best_weights = weights::state(&*self.network)?;
             }
         } else {
             self.progress.stale += 1;
@@ -243,9 +257,9 @@ impl<'v, 'l> Trainer<'v, 'l> {
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {
-        let mut arrays = self.network.state()?;
-        arrays.extend(self.optimiser.state(&self.network)?);
+        let mut arrays = weights::state(&*self.network)?;
+        arrays.extend(self.optimiser.state(&*self.network)?);
         arrays.extend(self.best_weights.iter().map(|(name, a)| (format!("{BEST}{name}"), a.clone())));
-        Checkpoint::new(arrays, &self.config, &self.progress, &self.patches.extents())
+        Checkpoint::new(arrays, &self.objective, &self.progress)
     }
 }

@@ -1,8 +1,7 @@
 //! How well the foreground agrees with labels that training never sees.
 
-use super::config::TrainConfig;
 use crate::{
-    Error, Result, VolumeView, WNet3d,
+    Error, Network, Result, VolumeView,
     infer::{self, Inference},
 };
 use ndarray::ArrayView3;
@@ -43,14 +42,13 @@ pub fn dice(map: ArrayView3<'_, f32>, labels: ArrayView3<'_, u32>) -> f64 {
 
 /// The mean Dice score over the volumes, if there are any.
 pub(super) fn mean_dice(
-    network: &WNet3d,
+    network: &dyn Network,
     volumes: &[LabelledVolume<'_>],
-    config: &TrainConfig,
+    settings: &Inference,
 ) -> Result<Option<f64>> {
-    let settings = Inference { compute: config.compute, ..config.inference() };
     let mut sum = 0.0;
     for v in volumes {
-        let maps = infer::class_maps(network, &v.volume, &settings, &mut ())?;
+        let maps = infer::class_maps(network, &v.volume, settings, &mut ())?;
         sum += dice(maps.into_foreground().view(), v.labels);
     }
     Ok((!volumes.is_empty()).then(|| sum / volumes.len() as f64))

@@ -52,6 +52,7 @@ fn settings(compute: Compute, compat: Compat) -> Inference {
         output: Output::Probabilities,
         compat,
         compute,
+        ..Inference::default()
     }
 }
 

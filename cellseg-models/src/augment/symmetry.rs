@@ -9,9 +9,9 @@ const SAME_SPACING: f64 = 1e-3;
 /// One way of laying a patch into the voxel grid: its axis `i` runs along the volume's axis `axes[i]`, backwards where
 /// `flipped[i]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Symmetry {
-    pub(super) axes: [usize; 3],
-    pub(super) flipped: [bool; 3],
+pub(crate) struct Symmetry {
+    pub(crate) axes: [usize; 3],
+    pub(crate) flipped: [bool; 3],
 }
 
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
@@ -19,7 +19,7 @@ const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2,
 impl Symmetry {
     /// One at random. Axes are exchanged only where they have one spacing: turning a cell across axes of different
     /// spacing would make it one that the microscope never sees.
-    pub(super) fn random(spacing: [f64; 3], flips: bool, rotations: bool, rng: &mut Rng) -> Self {
+    pub(crate) fn random(spacing: [f64; 3], flips: bool, rotations: bool, rng: &mut Rng) -> Self {
         let same = |a: f64, b: f64| (a - b).abs() <= SAME_SPACING * a.max(b);
         let allowed: Vec<[usize; 3]> = ORDERS
             .into_iter()
@@ -34,7 +34,7 @@ impl Symmetry {
     }
 
     /// The extents in the volume of what becomes a patch of these extents.
-    pub(super) fn extents_in_volume(&self, patch: [usize; 3]) -> [usize; 3] {
+    pub(crate) fn extents_in_volume(&self, patch: [usize; 3]) -> [usize; 3] {
         let mut extents = [0; 3];
         for (n, axis) in patch.into_iter().zip(self.axes) {
             extents[axis] = n;
@@ -43,7 +43,7 @@ impl Symmetry {
     }
 
     /// What was read from the volume as a patch.
-    pub(super) fn apply<'a>(&self, read: ArrayView3<'a, f32>) -> ArrayView3<'a, f32> {
+    pub(crate) fn apply<'a, T>(&self, read: ArrayView3<'a, T>) -> ArrayView3<'a, T> {
         let mut patch = read.permuted_axes(self.axes);
         for (axis, flipped) in self.flipped.into_iter().enumerate() {
             if flipped {
