@@ -1,6 +1,6 @@
 //! The size of a SwinUNETR.
 
-use crate::{Error, Result};
+use crate::{Error, Result, limits};
 use serde::{Deserialize, Serialize};
 
 /// How the tokens of 2 x 2 x 2 neighbours follow each other where four times coarser tokens are made of them.
@@ -82,12 +82,9 @@ impl SwinUnetrConfig {
     /// # Errors
     /// [`Error::Setting`] names the first field out of range.
     pub fn validate(&self) -> Result<()> {
-        let numbers = [("in_channels", self.in_channels), ("classes", self.classes)];
-        for (field, n) in numbers.into_iter().chain([("feature_size", self.feature_size)]) {
-            if !(1..=4096).contains(&n) {
-                return Err(Error::setting(field, n, "a number from 1 to 4096"));
-            }
-        }
+        limits::channels("in_channels", self.in_channels, 1)?;
+        limits::channels("classes", self.classes, 1)?;
+        limits::channels("feature_size", self.feature_size, 1)?;
         if !self.depths.iter().all(|d| (1..=64).contains(d)) {
             return Err(Error::setting("depths", self.depths, "from 1 to 64 blocks in each stage"));
         }
@@ -102,10 +99,7 @@ impl SwinUnetrConfig {
         if !self.window.iter().all(|w| (1..=64).contains(w)) {
             return Err(Error::setting("window", self.window, "extents (d, h, w) from 1 to 64"));
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::setting("dropout", self.dropout, "a share from 0 to below 1"));
-        }
-        Ok(())
+        limits::dropout(self.dropout)
     }
 }
 

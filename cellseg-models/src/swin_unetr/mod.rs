@@ -18,11 +18,12 @@ use crate::{
     Compute, PassMode, Result,
     compute::widened,
     layers::{Conv3d, module},
+    limits,
     pass::Pass,
     weights,
 };
 use backbone::SwinTransformer;
-use cellseg_core::{Device, Error as CoreError, Result as CoreResult, Rng, Tensor};
+use cellseg_core::{Device, Result as CoreResult, Rng, Tensor};
 use residual::{ResidualBlock, UpBlock};
 
 /// Extents of an input are multiples of this: the coarsest tokens are of 2^5 voxels along each axis.
@@ -117,14 +118,7 @@ impl SwinUnetr {
     }
 
     fn forward(&self, x: &Tensor, mode: &PassMode) -> CoreResult<Tensor> {
-        let [_, d, h, w, _] = x.shape().volumes("SwinUnetr")?;
-        if [d, h, w].iter().any(|&e| e == 0 || !e.is_multiple_of(EXTENT_MULTIPLE)) {
-            let why = format!(
-                "an input of {d} x {h} x {w} voxels, where each extent must be a multiple of {EXTENT_MULTIPLE}; \
-                 pad it, or use cellseg_models::infer, which pads and crops back"
-            );
-            return Err(CoreError::argument("SwinUnetr", why));
-        }
+        limits::extents("SwinUnetr", x.shape(), EXTENT_MULTIPLE)?;
         let mut blocks = 0;
         let mut pass = || {
             blocks += 1;
