@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`wnet3d`] | the network that learns without labels: two U-Nets, the paper's or a small one for CPUs |
-//! | [`trailmap`] | a network that learns from labels, as CellSeg3D has it |
+//! | [`segresnet`], [`trailmap`] | networks that learn from labels, as CellSeg3D has them |
 //! | [`swin_unetr`] | a network that learns from labels, with attention within windows |
 //! | [`train`] | learning to segment from volumes, without labels or with them |
 //! | [`infer`] | a map of each class of a volume of any size |
@@ -26,6 +26,7 @@ mod limits;
 pub mod losses;
 mod network;
 mod pass;
+pub mod segresnet;
 pub mod swin_unetr;
 pub mod trailmap;
 pub mod train;
@@ -36,6 +37,7 @@ pub mod wnet3d;
 pub use compute::Compute;
 pub use error::{Error, Result};
 pub use network::{Network, OutputActivation, PassMode};
+pub use segresnet::{SegResNet, SegResNetConfig};
 pub use swin_unetr::{SwinUnetr, SwinUnetrConfig};
 pub use trailmap::{Trailmap, TrailmapConfig};
 pub use volume::VolumeView;

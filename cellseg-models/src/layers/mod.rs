@@ -7,6 +7,7 @@
 //! Layers compute in the type of their input, whatever the type of their parameters is.
 
 mod batch_norm;
+mod channel_dropout;
 mod conv;
 mod group_norm;
 mod instance_norm;
@@ -18,6 +19,7 @@ mod window_attention;
 
 pub use batch_norm::BatchNorm;
 pub(crate) use batch_norm::Gathering;
+pub(crate) use channel_dropout::channel_dropout;
 pub use conv::{Conv3d, ConvTranspose3d};
 pub use group_norm::GroupNorm;
 pub(crate) use instance_norm::instance_norm;

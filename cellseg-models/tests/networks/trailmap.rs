@@ -1,6 +1,6 @@
 //! TRAILMAP.
 
-use crate::{Comparison, census, images, support::filled};
+use crate::{Comparison, bits_of_training, census, images, support::filled};
 use cellseg_core::Tape;
 use cellseg_kernels::reduce::sum;
 use cellseg_models::{Compute, Error, Network, PassMode, Trailmap, TrailmapConfig, layers::Module};
@@ -107,24 +107,10 @@ fn a_pass_that_fails_moves_no_statistics() {
 
 #[test]
 fn neither_threads_nor_checkpoints_change_a_bit_of_training() {
-    let run = |threads, checkpoint| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let (mut net, tape) = (network(), Tape::new());
-            let mode = PassMode { checkpoint, ..PassMode::default() };
-            let y = net.training_logits(&images("bits", [2, 2, 8, 16, 16]).on(&tape), &mode).unwrap();
-            let gradients = tape.backward(&sum(&y).unwrap()).unwrap();
-            let mut all = y.to_vec::<f32>().unwrap();
-            net.each("", &mut |_, p| {
-                let numbers = if p.is_trainable() { gradients.get(p.tensor()).unwrap() } else { p.tensor() };
-                all.extend(numbers.to_vec::<f32>().unwrap());
-            });
-            all
-        })
-    };
-    let expected = run(1, false);
-    assert_eq!(run(3, false), expected);
-    assert_eq!(run(2, true), expected);
+    let mode = PassMode::default();
+    let expected = bits_of_training(&network(), &mode, 1);
+    assert_eq!(bits_of_training(&network(), &mode, 3), expected);
+    assert_eq!(bits_of_training(&network(), &PassMode { checkpoint: true, ..mode }, 2), expected);
 }
 
 #[test]

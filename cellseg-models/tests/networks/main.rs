@@ -1,6 +1,7 @@
-//! The supervised networks against PyTorch and MONAI, whose numbers `fixtures/make_supervised.py` wrote; and their weights
+//! The supervised networks against PyTorch and MONAI, whose numbers `fixtures/make_networks.py` wrote; and their weights
 //! on their way in and out.
 
+mod segresnet;
 #[path = "../support/mod.rs"]
 mod support;
 mod trailmap;
@@ -82,4 +83,20 @@ fn census(net: &impl Module) -> (Vec<(String, Vec<usize>)>, usize) {
         names.push((name, p.pytorch_dims()));
     });
     (names, parameters)
+}
+
+/// The output, gradients and statistics of a training pass on some threads.
+fn bits_of_training(net: &impl Network, mode: &PassMode, threads: usize) -> Vec<u32> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let (mut net, tape) = (net.boxed(), Tape::new());
+        let y = net.training_logits(&images("bits", [2, 2, 16, 16, 32]).on(&tape), mode).unwrap();
+        let gradients = tape.backward(&sum(&y).unwrap()).unwrap();
+        let mut all = y.to_vec::<f32>().unwrap();
+        net.each("", &mut |_, p| {
+            let numbers = if p.is_trainable() { gradients.get(p.tensor()).unwrap() } else { p.tensor() };
+            all.extend(numbers.to_vec::<f32>().unwrap());
+        });
+        all.into_iter().map(f32::to_bits).collect()
+    })
 }
