@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`wnet3d`] | the network that learns without labels: two U-Nets, the paper's or a small one for CPUs |
-//! | [`segresnet`], [`trailmap`] | networks that learn from labels, as CellSeg3D has them |
+//! | [`segresnet`], [`trailmap`], [`vnet`] | networks that learn from labels, as CellSeg3D has them |
 //! | [`swin_unetr`] | a network that learns from labels, with attention within windows |
 //! | [`train`] | learning to segment from volumes, without labels or with them |
 //! | [`infer`] | a map of each class of a volume of any size |
@@ -30,6 +30,7 @@ pub mod segresnet;
 pub mod swin_unetr;
 pub mod trailmap;
 pub mod train;
+pub mod vnet;
 mod volume;
 pub mod weights;
 pub mod wnet3d;
@@ -40,5 +41,6 @@ pub use network::{Network, OutputActivation, PassMode};
 pub use segresnet::{SegResNet, SegResNetConfig};
 pub use swin_unetr::{SwinUnetr, SwinUnetrConfig};
 pub use trailmap::{Trailmap, TrailmapConfig};
+pub use vnet::{VNet, VNetConfig};
 pub use volume::VolumeView;
 pub use wnet3d::{WNet3d, WNet3dConfig};

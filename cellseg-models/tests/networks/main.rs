@@ -1,10 +1,12 @@
-//! The supervised networks against PyTorch and MONAI, whose numbers `fixtures/make_networks.py` wrote; and their weights
-//! on their way in and out.
+//! The supervised networks against PyTorch and MONAI, whose numbers `fixtures/make_networks.py` wrote; their weights on
+//! their way in and out; and whole volumes through them.
 
+mod infer;
 mod segresnet;
 #[path = "../support/mod.rs"]
 mod support;
 mod trailmap;
+mod vnet;
 
 use cellseg_core::{Tape, Tensor};
 use cellseg_kernels::{pointwise::mul, reduce::sum};

@@ -1,0 +1,54 @@
+//! A VNet as a network that sorts voxels into classes.
+
+use super::{EXTENT_MULTIPLE, VNet, state::NAME};
+use crate::{Compute, Network, OutputActivation, PassMode, Result, layers::Gathering};
+use cellseg_core::{Device, Tensor};
+
+impl Network for VNet {
+    fn architecture(&self) -> &'static str {
+        NAME
+    }
+
+    fn in_channels(&self) -> usize {
+        self.config.in_channels
+    }
+
+    fn class_count(&self) -> usize {
+        self.config.classes
+    }
+
+    fn extent_multiple(&self) -> usize {
+        EXTENT_MULTIPLE
+    }
+
+    fn activation(&self) -> OutputActivation {
+        OutputActivation::Sigmoid
+    }
+
+    fn logits(&self, image: &Tensor, mode: &PassMode) -> Result<Tensor> {
+        self.forward(image, mode, None)
+    }
+
+    fn training_logits(&mut self, image: &Tensor, mode: &PassMode) -> Result<Tensor> {
+        let gathering = Gathering::default();
+        let y = self.forward(image, mode, Some(&gathering))?;
+        gathering.apply(self);
+        Ok(y)
+    }
+
+    fn compute(&self) -> Compute {
+        self.compute
+    }
+
+    fn set_compute(&mut self, compute: Compute) {
+        self.compute = compute;
+    }
+
+    fn device(&self) -> Device {
+        self.out_tr.device()
+    }
+
+    fn boxed(&self) -> Box<dyn Network> {
+        Box::new(self.clone())
+    }
+}
