@@ -4,6 +4,7 @@
 //! -p cellseg-models --test cuda` runs all of them on the emulated device, so everything here is as small as it may be.
 
 mod inference;
+mod networks;
 mod training;
 
 use cellseg_core::{Device, DeviceChoice};
@@ -11,7 +12,10 @@ use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
 fn trials(device: &Device) -> Vec<Trial> {
-    [inference::trials(device), training::trials(device)].into_iter().flatten().collect()
+    [inference::trials(device), networks::trials(device), training::trials(device)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A test of its own that panics where it fails.
