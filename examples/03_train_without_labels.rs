@@ -13,7 +13,7 @@ use cellseg::{
         train::{Checkpoint, End, Observer, StepReport, TrainConfig},
         wnet3d::WNet3dConfig,
     },
-    read_checkpoint, read_network, resume, train, write_checkpoint, write_network,
+    read_checkpoint, read_wnet3d, resume, train, write_checkpoint, write_network,
 };
 use std::{ops::ControlFlow, path::PathBuf};
 
@@ -55,7 +55,7 @@ fn main() -> Result<(), Error> {
     // Weights are safetensors, with how the network is to be used in their metadata.
     let weights = folder.join("weights.safetensors");
     write_network(&weights, &whole.network, &config.inference(), Overwrite::Replace)?;
-    let (network, inference) = read_network(&weights)?;
+    let (network, inference) = read_wnet3d(&weights)?;
     assert_eq!((network.state()?, inference), (whole.network.state()?, config.inference()));
     println!("weights: {}", weights.display());
     Ok(())

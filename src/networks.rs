@@ -2,34 +2,55 @@
 
 use crate::{Error, Result};
 use cellseg_io::{Overwrite, Weights};
-use cellseg_models::{Network, WNet3d, infer::Inference, train::Checkpoint, weights};
+use cellseg_models::{
+    Network, WNet3d,
+    infer::Inference,
+    train::{Checkpoint, NetworkConfig, SupervisedConfig},
+    weights,
+};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, path::Path};
 
 /// Where a weight file says how the network is to be used.
 const INFERENCE: &str = "inference";
+/// Where it says which network it is of, and how large, as weights do not tell all of it. Without it, it is a WNet3D.
+const NETWORK: &str = "network";
 
-/// Reads a network, and how it is to be used, from safetensors, from a training checkpoint, or from a PyTorch `.pth` file
-/// with the state dict of CellSeg3D's WNet3D. The network's width is read from the weights. A file that does not say how
-/// its network was trained gets the default [`Inference`].
+/// Reads a network of any architecture, and how it is to be used, from safetensors, from a training checkpoint, or from a
+/// PyTorch `.pth` file with the state dict of CellSeg3D's WNet3D. A file that does not say how its network was trained gets the
+/// default [`Inference`].
 ///
 /// # Errors
 /// A file that cannot be read, or holds the weights of another network: the error names the first tensor that does not
 /// fit.
-pub fn read_network(path: impl AsRef<Path>) -> Result<(WNet3d, Inference)> {
+pub fn read_network(path: impl AsRef<Path>) -> Result<(Box<dyn Network>, Inference)> {
+    let file = Weights::open(path)?;
+    if file.metadata.contains_key("format") {
+        return Ok(Checkpoint::from_parts(file.tensors, file.metadata)?.network_and_use()?);
+    }
+    let network = match said::<NetworkConfig>(&file, NETWORK)? {
+        Some(config) => config.with_weights(&file.tensors)?,
+        None => WNet3d::from_state(&file.tensors)?.into(),
+    };
+    Ok((network, said(&file, INFERENCE)?.unwrap_or_default()))
+}
+
+/// [`read_network`] for a WNet3D, or the encoder of one, whose width is read from the weights.
+///
+/// # Errors
+/// A file that cannot be read, or holds the weights of another network: the error names the first tensor that does not
+/// fit.
+pub fn read_wnet3d(path: impl AsRef<Path>) -> Result<(WNet3d, Inference)> {
     let file = Weights::open(path)?;
     if file.metadata.contains_key("format") {
         let checkpoint = Checkpoint::from_parts(file.tensors, file.metadata)?;
         return Ok((checkpoint.network()?, checkpoint.inference()?));
     }
-    let inference = match file.metadata.get(INFERENCE) {
-        Some(json) => serde_json::from_str(json)
-            .map_err(|e| Error::usage(format!("the weights' metadata `{INFERENCE}` cannot be read: {e}")))?,
-        None => Inference::default(),
-    };
-    Ok((WNet3d::from_state(&file.tensors)?, inference))
+    Ok((WNet3d::from_state(&file.tensors)?, said(&file, INFERENCE)?.unwrap_or_default()))
 }
 
-/// Writes a network as safetensors, with how it is to be used.
+/// Writes the weights of a network as safetensors, with how it is to be used. [`read_network`] takes them for those of a WNet3D;
+/// for a network that was trained with labels there is [`write_supervised`].
 ///
 /// # Errors
 /// A file that cannot be written, or exists and is not to be replaced.
@@ -39,15 +60,22 @@ pub fn write_network(
     inference: &Inference,
     overwrite: Overwrite,
 ) -> Result<()> {
-    let inference = serde_json::to_string(inference)
-        .map_err(|e| Error::usage(format!("the inference settings cannot be written: {e}")))?;
-    let metadata = BTreeMap::from([
-        ("architecture".to_owned(), network.architecture().to_owned()),
-        (INFERENCE.to_owned(), inference),
-        ("producer".to_owned(), concat!("cellseg ", env!("CARGO_PKG_VERSION")).to_owned()),
-    ]);
-    Weights { tensors: weights::state(network)?, metadata }.save(path, overwrite)?;
-    Ok(())
+    write(path, network, [(INFERENCE, text(inference)?)], overwrite)
+}
+
+/// Writes a network that was trained with labels as safetensors, with how it is to be used and what [`read_network`] must know
+/// to build it.
+///
+/// # Errors
+/// A file that cannot be written, or exists and is not to be replaced.
+pub fn write_supervised(
+    path: impl AsRef<Path>,
+    network: &dyn Network,
+    config: &SupervisedConfig,
+    overwrite: Overwrite,
+) -> Result<()> {
+    let said = [(INFERENCE, text(&config.inference())?), (NETWORK, text(&config.network)?)];
+    write(path, network, said, overwrite)
 }
 
 /// Reads a training checkpoint.
@@ -67,4 +95,30 @@ pub fn write_checkpoint(path: impl AsRef<Path>, checkpoint: &Checkpoint) -> Resu
     let file = Weights { tensors: checkpoint.arrays().clone(), metadata: checkpoint.metadata().clone() };
     file.save(path, Overwrite::Replace)?;
     Ok(())
+}
+
+fn write<const N: usize>(
+    path: impl AsRef<Path>,
+    network: &dyn Network,
+    said: [(&str, String); N],
+    overwrite: Overwrite,
+) -> Result<()> {
+    let mut metadata = BTreeMap::from([
+        ("architecture".to_owned(), network.architecture().to_owned()),
+        ("producer".to_owned(), concat!("cellseg ", env!("CARGO_PKG_VERSION")).to_owned()),
+    ]);
+    metadata.extend(said.map(|(key, text)| (key.to_owned(), text)));
+    Weights { tensors: weights::state(network)?, metadata }.save(path, overwrite)?;
+    Ok(())
+}
+
+fn text(settings: &impl Serialize) -> Result<String> {
+    serde_json::to_string(settings)
+        .map_err(|e| Error::usage(format!("the settings of the network cannot be written: {e}")))
+}
+
+/// What a weight file's metadata say, where they say it.
+fn said<T: DeserializeOwned>(file: &Weights, key: &str) -> Result<Option<T>> {
+    let unreadable = |e| Error::usage(format!("the weights' metadata `{key}` cannot be read: {e}"));
+    file.metadata.get(key).map(|json| serde_json::from_str(json).map_err(unreadable)).transpose()
 }

@@ -31,7 +31,7 @@ pub fn state(network: &(impl Module + ?Sized)) -> Result<State> {
 /// # Errors
 /// [`Error::Weights`] with the first tensor that does not fit.
 pub fn load(network: &mut (impl Module + ?Sized), architecture: &str, state: &State) -> Result<()> {
-    let values = import(network, architecture, state)?;
+    let values = import(network, architecture, state, |_| true)?;
     replace(network, values.into_iter().map(|(_, value)| value));
     Ok(())
 }
@@ -79,14 +79,19 @@ pub(crate) fn export(
     out
 }
 
-/// One tensor for each parameter of a network, in the order of its parameters.
+/// One tensor for each parameter of a network that is `wanted`, in the order of its parameters.
 pub(crate) fn import(
     network: &(impl Module + ?Sized),
     what: &str,
     state: &State,
+    wanted: impl Fn(&Parameter) -> bool,
 ) -> Result<Vec<(String, Tensor)>> {
     let mut expected = Vec::new();
-    network.each("", &mut |name, p| expected.push((name, p)));
+    network.each("", &mut |name, p| {
+        if wanted(p) {
+            expected.push((name, p));
+        }
+    });
     compare(what, &expected, state)?;
     expected
         .into_iter()

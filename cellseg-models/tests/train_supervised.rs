@@ -3,7 +3,7 @@
 mod support;
 
 use cellseg_models::{
-    Compute, Error, Network, VolumeView, WNet3d, WNet3dConfig,
+    Compute, Error, Network, SwinUnetrConfig, TrailmapConfig, VolumeView, WNet3d, WNet3dConfig,
     augment::Augmentation,
     infer::{ForegroundClass, class_maps},
     losses::SegmentationLoss,
@@ -32,9 +32,9 @@ fn short(steps: u64) -> SupervisedConfig {
 }
 
 /// Trains the network of `config`.
-fn run(
-    volumes: &[LabelledVolume<'_>],
-    validation: &[LabelledVolume<'_>],
+fn run<'a>(
+    volumes: &[LabelledVolume<'a>],
+    validation: &[LabelledVolume<'a>],
     config: &SupervisedConfig,
     observer: &mut dyn Observer,
 ) -> Result<Trained<Box<dyn Network>>, Error> {
@@ -156,6 +156,37 @@ fn going_on_from_any_step_gives_the_same_bits() {
             assert_eq!(resumed.best_dice, trained.best_dice);
         }
         assert_eq!(trained.checkpoint.weights(), weights(&trained));
+    }
+}
+
+#[test]
+fn networks_of_other_architectures_learn_and_go_on_with_the_same_bits() {
+    let a = balls(1, [32, 32, 32]);
+    let swin = SwinUnetrConfig { feature_size: 4, depths: [1; 4], heads: [1; 4], ..SwinUnetrConfig::small() };
+    for network in [
+        NetworkConfig::SwinUnetr(swin),
+        // Its batch normalisations gather statistics, which are no weights but belong to its state.
+        NetworkConfig::Trailmap(TrailmapConfig { width: 4, ..TrailmapConfig::default() }),
+    ] {
+        let config = SupervisedConfig {
+            network,
+            patch: [32; 3],
+            batch: 1,
+            learning_rate: 3e-3,
+            checkpoint_every: 4,
+            validate_every: 8,
+            ..short(8)
+        };
+        let volumes = [labelled("a", &a)];
+        let mut whole = Recorder::default();
+        let trained = run(&volumes, &volumes, &config, &mut whole).unwrap();
+        assert!(whole.steps[7].loss < whole.steps[0].loss, "{:?}", config.network);
+        let network = config.network.build(7).unwrap();
+        let resumed = resume_supervised(network, &whole.checkpoints[0], &volumes, &volumes, &mut ()).unwrap();
+        assert_eq!(resumed.checkpoint, trained.checkpoint);
+        let (read, inference) = trained.checkpoint.network_and_use().unwrap();
+        assert_eq!(state(&*read).unwrap(), trained.checkpoint.weights());
+        assert_eq!(inference, config.inference());
     }
 }
 

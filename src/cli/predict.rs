@@ -11,7 +11,7 @@ use cellseg::{
         intensity::Intensity,
         wnet3d::{EXTENT_MULTIPLE, PassMode},
     },
-    read_network,
+    read_wnet3d,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     args.common.refuse_existing([&*args.output])?;
     let Model::Wnet3d = args.model;
     let device = args.computing.device()?;
-    let (network, inference) = read_network(&args.weights)?;
+    let (network, inference) = read_wnet3d(&args.weights)?;
     let compute = args.computing.compute().unwrap_or(inference.compute);
     let network = network.to(&device)?.with_compute(compute);
     let volume = read_volume(&args.input)?;

@@ -12,13 +12,13 @@ use cellseg::{
     Config, Error, Labelled,
     io::{Volume, read_labels},
     models::{
-        Compute, Network,
+        Compute, Network, SwinUnetrConfig, TrailmapConfig, WNet3dConfig,
         train::{
             Checkpoint, End, NetworkConfig, Observer, StepReport, TrainConfig, Trained, ValidationReport,
         },
     },
-    read_checkpoint, read_network, resume_on, resume_supervised, train_on, train_supervised,
-    write_checkpoint, write_network,
+    read_checkpoint, read_wnet3d, resume_on, resume_supervised, train_on, train_supervised, write_checkpoint,
+    write_network, write_supervised,
 };
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Go on from a checkpoint, with its settings, on the same volumes
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "from", "hold_out", "steps", "batch", "patch", "width", "learning_rate", "seed", "checkpoint_every", "config", "compute"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "from", "network", "hold_out", "steps", "batch", "patch", "width", "learning_rate", "seed", "checkpoint_every", "config", "compute"])]
     resume: Option<PathBuf>,
     /// A labelled volume, as IMAGE=LABELS: labels are not learnt from, they tell which step was best. May be repeated
     #[arg(long, value_name = "IMAGE=LABELS", value_parser = image_and_labels)]
@@ -61,7 +61,10 @@ pub(super) struct Args {
     /// Voxels of a patch, multiples of 8
     #[arg(long, value_name = "Z,Y,X", value_parser = files::shape)]
     patch: Option<[usize; 3]>,
-    /// Channels at full resolution, a multiple of 4: 16 is small, 64 is the paper's
+    /// With labels: which network; a U-Net by default. What else there is to say of it is said with --config
+    #[arg(long, value_enum, requires = "labels", conflicts_with = "from")]
+    network: Option<Kind>,
+    /// Channels at full resolution, a multiple of 4: 16 is small, 64 is the paper's. Of SwinUNETR 12 is small, 48 the paper's
     #[arg(long)]
     width: Option<usize>,
     /// Step size of the optimiser
@@ -79,6 +82,27 @@ pub(super) struct Args {
     settings: Settings,
     #[command(flatten)]
     pub(super) common: Common,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    Unet,
+    SwinUnetr,
+    Trailmap,
+}
+
+impl Kind {
+    /// The network of this kind, as the settings have it where they have one.
+    fn of(self, settings: &NetworkConfig) -> NetworkConfig {
+        match (self, settings) {
+            (Kind::Unet, NetworkConfig::UNet { .. })
+            | (Kind::SwinUnetr, NetworkConfig::SwinUnetr(_))
+            | (Kind::Trailmap, NetworkConfig::Trailmap(_)) => settings.clone(),
+            (Kind::Unet, _) => NetworkConfig::default(),
+            (Kind::SwinUnetr, _) => NetworkConfig::SwinUnetr(SwinUnetrConfig::default()),
+            (Kind::Trailmap, _) => NetworkConfig::Trailmap(TrailmapConfig::default()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -135,24 +159,22 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         None => Losses::new(losses_path),
     };
     let mut keeper = Keeper { bar: &bar, checkpoint: checkpoint_path.clone(), losses };
-    let (trained, inference) = match task {
+    let trained = match task {
         Task::WithoutLabels(volumes) => {
             let trained = match &resumed {
                 Some(checkpoint) => resume_on(&device, checkpoint, &volumes, &validation, &mut keeper),
                 None => train_on(&device, &volumes, &validation, &config.train, &mut keeper),
             };
-            (trained.map(Trained::boxed), config.train.inference())
+            trained.map(Trained::boxed)
         }
         Task::WithLabels(mut network, volumes) => {
             network.move_to(&device)?;
-            let config = &config.supervised;
-            let trained = match &resumed {
+            match &resumed {
                 Some(checkpoint) => {
                     resume_supervised(network, checkpoint, &volumes, &validation, &mut keeper)
                 }
-                None => train_supervised(network, &volumes, &validation, config, &mut keeper),
-            };
-            (trained, config.inference())
+                None => train_supervised(network, &volumes, &validation, &config.supervised, &mut keeper),
+            }
         }
     };
     bar.finish_and_clear();
@@ -162,7 +184,12 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         eprintln!("stopped after step {}; go on with --resume {}", trained.steps, checkpoint_path.display());
         return Ok(Outcome::Interrupted);
     }
-    write_network(&args.output, &*trained.network, &inference, args.common.overwrite())?;
+    let (network, overwrite) = (&*trained.network, args.common.overwrite());
+    if args.labels.is_empty() {
+        write_network(&args.output, network, &config.train.inference(), overwrite)?;
+    } else {
+        write_supervised(&args.output, network, &config.supervised, overwrite)?;
+    }
     let report = Report {
         weights: args.output,
         checkpoint: checkpoint_path,
@@ -235,7 +262,14 @@ impl Args {
         if with_labels {
             let t = &mut config.supervised;
             t.hold_out = self.hold_out.unwrap_or(t.hold_out);
-            let NetworkConfig::UNet { width, .. } = &mut t.network;
+            if let Some(kind) = self.network {
+                t.network = kind.of(&t.network);
+            }
+            let width = match &mut t.network {
+                NetworkConfig::UNet { width, .. } => width,
+                NetworkConfig::SwinUnetr(size) => &mut size.feature_size,
+                NetworkConfig::Trailmap(size) => &mut size.width,
+            };
             overrule!(t, width);
         } else {
             let t = &mut config.train;
@@ -255,13 +289,16 @@ impl Args {
         let t = &mut config.supervised;
         let network = match &self.from {
             Some(weights) if !resumes => {
-                let (network, inference) = read_network(weights)?;
-                let NetworkConfig::UNet { width, dropout } = &mut t.network;
-                *width = network.config().width;
+                let (network, inference) = read_wnet3d(weights)?;
+                let dropout = match t.network {
+                    NetworkConfig::UNet { dropout, .. } => dropout,
+                    _ => WNet3dConfig::small().dropout,
+                };
+                t.network = NetworkConfig::UNet { width: network.config().width, dropout };
                 if !self.settings.has_file() {
                     t.normalisation = inference.normalisation;
                 }
-                network.with_dropout(*dropout)?.prepared(Compute::F32)?
+                network.with_dropout(dropout)?.prepared(Compute::F32)?
             }
             _ => t.network.build(t.seed)?,
         };

@@ -7,7 +7,7 @@ use super::{
     supervised::{Supervised, SupervisedConfig},
     trainer::Progress,
 };
-use crate::{Error, Result, WNet3d, infer::Inference, weights::State};
+use crate::{Error, Network, Result, WNet3d, infer::Inference, weights::State};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
@@ -148,6 +148,21 @@ impl Checkpoint {
     /// [`Error::Weights`] where they are incomplete.
     pub fn network(&self) -> Result<WNet3d> {
         WNet3d::from_state(&self.weights())
+    }
+
+    /// The network with [`Checkpoint::weights`], of either kind of training, and how it is to be used. Of a training with
+    /// labels it is the network that its settings say.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the settings cannot be read, [`Error::Weights`] where the weights are incomplete or of another
+    /// network.
+    pub fn network_and_use(&self) -> Result<(Box<dyn Network>, Inference)> {
+        let network = if self.is_supervised() {
+            self.supervised_config()?.network.with_weights(&self.weights())?
+        } else {
+            self.network()?.into()
+        };
+        Ok((network, self.inference()?))
     }
 
     /// The weights of the last step.

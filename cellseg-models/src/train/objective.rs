@@ -30,10 +30,10 @@ pub(super) trait Objective {
     /// What a step looks at, which depends on the random numbers only.
     fn draw(&self, rng: &mut Rng) -> Result<Self::Batch>;
 
-    /// The loss of a step, counted from 0, recorded on `tape`.
+    /// The loss of a step, counted from 0, recorded on `tape`. Statistics that the network gathers move on.
     fn loss(
         &self,
-        network: &Self::Network,
+        network: &mut Self::Network,
         batch: &Self::Batch,
         tape: &Tape,
         mode: &PassMode,

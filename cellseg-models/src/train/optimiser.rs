@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Result,
-    layers::Module,
+    layers::{Module, Parameter},
     weights::{self, State},
 };
 use cellseg_core::{Error as CoreError, Gradients, Tensor};
@@ -44,7 +44,7 @@ impl Optimiser {
         let mut missing = false;
         network.each_mut("", &mut |name, p| match gradients.take(p.tensor()) {
             Some(gradient) => moved.push((name, p.tensor_mut(), gradient)),
-            None => missing = true,
+            None => missing |= p.is_trainable(),
         });
         if missing {
             return Err(CoreError::Gradient("a weight has no gradient, though the loss depends on it").into());
@@ -84,7 +84,8 @@ impl Optimiser {
         step: u64,
     ) -> Result<()> {
         let [first, second] = [(FIRST_MOMENT, "first"), (SECOND_MOMENT, "second")].map(|(prefix, which)| {
-            weights::import(network, &format!("the {which} moments of Adam"), &checkpoint.part(prefix))
+            let what = format!("the {which} moments of Adam");
+            weights::import(network, &what, &checkpoint.part(prefix), Parameter::is_trainable)
         });
         let states: BTreeMap<_, _> = first?
             .into_iter()

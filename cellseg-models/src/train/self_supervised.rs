@@ -63,7 +63,7 @@ impl Objective for SelfSupervised<'_, '_> {
 
     fn loss(
         &self,
-        network: &WNet3d,
+        network: &mut WNet3d,
         patches: &Tensor,
         tape: &Tape,
         mode: &PassMode,

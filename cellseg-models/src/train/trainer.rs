@@ -213,7 +213,7 @@ impl<O: Objective> Trainer<O> {
     fn attempt(&mut self, batch: &O::Batch, mode: &PassMode) -> Result<StepReport> {
         let step = self.progress.step;
         let tape = Tape::new();
-        let Loss { terms, total } = self.objective.loss(&self.network, batch, &tape, mode, step)?;
+        let Loss { terms, total } = self.objective.loss(&mut self.network, batch, &tape, mode, step)?;
         let terms = terms.into_iter().map(|(name, term)| Ok((name, term.item()?)));
         let mut report = StepReport {
             step: step + 1,

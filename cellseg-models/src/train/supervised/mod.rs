@@ -117,14 +117,14 @@ impl Objective for Supervised<'_> {
 
     fn loss(
         &self,
-        network: &dyn Network,
+        network: &mut (dyn Network + 'static),
         batch: &Batch,
         tape: &Tape,
         mode: &PassMode,
         _: u64,
     ) -> Result<Loss> {
         let device = network.device();
-        let logits = network.logits(&batch.image.to(&device)?.on(tape), mode)?;
+        let logits = network.training_logits(&batch.image.to(&device)?.on(tape), mode)?;
         let overlap = Overlap { activation: network.activation(), ..Overlap::default() };
         let total = self.config.loss.of(&logits, &batch.target.to(&device)?, &overlap)?;
         Ok(Loss { terms: Vec::new(), total })

@@ -1,10 +1,13 @@
 //! New networks by their settings.
 
-use crate::{Network, Result, WNet3d, WNet3dConfig};
+use crate::{
+    Network, Result, SwinUnetr, SwinUnetrConfig, Trailmap, TrailmapConfig, WNet3d, WNet3dConfig,
+    weights::{self, State},
+};
 use serde::{Deserialize, Serialize};
 
 /// Which network is trained with labels, and how large it is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum NetworkConfig {
     /// The encoder of WNet3D alone: a U-Net of four levels with two classes. Weights of a WNet3D that was trained without labels
@@ -16,6 +19,10 @@ pub enum NetworkConfig {
         /// Share of the activations that are zeroed in training.
         dropout: f64,
     },
+    /// SwinUNETR with one class.
+    SwinUnetr(SwinUnetrConfig),
+    /// TRAILMAP with one class.
+    Trailmap(TrailmapConfig),
 }
 
 impl Default for NetworkConfig {
@@ -26,16 +33,29 @@ impl Default for NetworkConfig {
 }
 
 impl NetworkConfig {
+    /// The network with these weights.
+    ///
+    /// # Errors
+    /// Those of [`NetworkConfig::build`], and [`crate::Error::Weights`] with the first tensor that does not fit.
+    pub fn with_weights(&self, state: &State) -> Result<Box<dyn Network>> {
+        let mut network = self.build(0)?;
+        let architecture = network.architecture();
+        weights::load(&mut *network, architecture, state)?;
+        Ok(network)
+    }
+
     /// A network with random weights, the same for the same seed.
     ///
     /// # Errors
     /// [`crate::Error::Setting`] for a size out of range, or memory that could not be had.
     pub fn build(&self, seed: u64) -> Result<Box<dyn Network>> {
-        match *self {
+        Ok(match *self {
             NetworkConfig::UNet { width, dropout } => {
                 let config = WNet3dConfig { width, dropout, classes: 2, ..WNet3dConfig::small() };
-                Ok(Box::new(WNet3d::encoder_only(&config, seed)?))
+                WNet3d::encoder_only(&config, seed)?.into()
             }
-        }
+            NetworkConfig::SwinUnetr(ref config) => SwinUnetr::new(config, seed)?.into(),
+            NetworkConfig::Trailmap(ref config) => Trailmap::new(config, seed)?.into(),
+        })
     }
 }
