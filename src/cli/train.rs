@@ -144,7 +144,7 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let device = args.computing.device()?;
     tracing::info!("training on {device:?}");
 
-    let task = args.task(&mut config, resumed.is_some())?;
+    let task = args.task(&mut config)?;
     let validation: Vec<Labelled> = args
         .validation
         .iter()
@@ -280,7 +280,7 @@ impl Args {
 
     /// Reads what is trained on, and makes the network where labels are given. Weights to start from say how the network was
     /// trained before, and `config` follows them.
-    fn task(&self, config: &mut Config, resumes: bool) -> Result<Task> {
+    fn task(&self, config: &mut Config) -> Result<Task> {
         let images = files::all_volumes(&self.volumes)?;
         let volumes = images.iter().map(|p| settings::read(p, config)).collect::<Result<Vec<_>>>()?;
         if self.labels.is_empty() {
@@ -288,7 +288,7 @@ impl Args {
         }
         let t = &mut config.supervised;
         let network = match &self.from {
-            Some(weights) if !resumes => {
+            Some(weights) => {
                 let (network, inference) = read_wnet3d(weights)?;
                 let dropout = match t.network {
                     NetworkConfig::UNet { dropout, .. } => dropout,
@@ -300,7 +300,7 @@ impl Args {
                 }
                 network.with_dropout(dropout)?.prepared(Compute::F32)?
             }
-            _ => t.network.build(t.seed)?,
+            None => t.network.build(t.seed)?,
         };
         Ok(Task::WithLabels(network, labels::read(&images, volumes, &self.labels)?))
     }

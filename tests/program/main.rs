@@ -295,6 +295,84 @@ fn training_that_is_killed_or_interrupted_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn labels_teach_a_network_that_segments() {
+    let bench = Bench::new();
+    bench.synthetic();
+    let settings = "[supervised]\nsteps = 4\npatch = [16, 16, 16]\ncheckpoint_every = 2\nvalidate_every = 2\n\
+                    [supervised.network]\nkind = \"unet\"\nwidth = 4\ndropout = 0.1\n";
+    fs::write(bench.path("fast.toml"), settings).expect("a settings file");
+    let train = "train v.tif --labels v_labels.tif --config fast.toml";
+    let trained = json(&bench.succeed(&format!("{train} -o w.safetensors --json")));
+    assert_eq!(trained["steps"], 4);
+    assert!(trained["best_dice"].is_number(), "a part of the volume was kept back: {trained}");
+    let losses = fs::read_to_string(bench.path("w.losses.csv")).expect("a course of the losses");
+    assert!(losses.starts_with("step,loss,gradient_norm,learning_rate,dice\n1,"), "{losses}");
+    let effective = fs::read_to_string(bench.path("w.run.toml")).expect("the settings in effect");
+    assert!(effective.contains("[supervised.augmentation]"), "{effective}");
+    bench.succeed("segment v.tif -w w.safetensors -o l.tif");
+    assert_eq!(read_labels(bench.path("l.tif")).expect("labels").shape(), [16, 32, 32]);
+    // Its checkpoint segments, too, and the weights are a start for more.
+    bench.succeed("segment v.tif -w w.checkpoint.safetensors -o c.tif");
+    assert_eq!(
+        read_labels(bench.path("c.tif")).expect("labels").data,
+        read_labels(bench.path("l.tif")).expect("labels").data
+    );
+    bench.succeed(
+        "train v.tif --labels v_labels.tif --from w.safetensors --steps 1 --patch 16,16,16 -o f.safetensors",
+    );
+    bench.succeed("train v.tif --labels v_labels.tif --validation v.tif=v_labels.tif --config fast.toml -o x.safetensors");
+    // Another network: its size is written with its weights.
+    bench.succeed(&format!("{train} --network trailmap --width 2 -o t.safetensors"));
+    bench.succeed("segment v.tif -w t.safetensors -o t_cells.tif");
+}
+
+#[test]
+fn training_with_labels_goes_on_to_the_same_bits() {
+    let bench = Bench::new();
+    bench.synthetic();
+    let train =
+        "train v.tif --labels v_labels.tif --patch 16,16,16 --width 4 --checkpoint-every 1 --steps 30";
+    bench.succeed(&format!("{train} -o whole.safetensors --threads 2"));
+    let mut child = bench
+        .command(&format!("{train} -o stopped.safetensors --threads 1"))
+        .spawn()
+        .expect("the program starts");
+    wait_for(&bench.path("stopped.checkpoint.safetensors"));
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    assert_eq!(child.wait().expect("the program ends").code(), Some(130));
+    let resume = "-o stopped.safetensors --resume stopped.checkpoint.safetensors";
+    bench.fail(&format!("train v.tif {resume}"), &["--labels"]);
+    bench.succeed(&format!("train v.tif --labels v_labels.tif {resume}"));
+    for suffix in ["safetensors", "losses.csv"] {
+        let read = |name: &str| fs::read(bench.path(&format!("{name}.{suffix}"))).expect("an output");
+        assert_eq!(read("stopped"), read("whole"), "{suffix}");
+    }
+}
+
+#[test]
+fn labels_that_do_not_belong_to_the_volumes_are_told() {
+    let bench = Bench::new();
+    bench.synthetic();
+    let fails = |arguments: &str, needles: &[&str]| {
+        bench.fail(
+            &format!("train {arguments} -o w.safetensors --steps 1 --patch 16,16,16 --width 4 --force"),
+            needles,
+        );
+    };
+    bench.succeed("synth -o u.tif --shape 16,32,32 --nuclei 6 --seed 4");
+    bench.succeed("synth -o thin.tif --shape 12,32,32 --nuclei 4 --seed 4");
+    fails("v.tif u.tif --labels v_labels.tif", &["2 volumes", "1 label files"]);
+    fails("v.tif u.tif --labels u_labels.tif --labels v_labels.tif", &["v.tif", "u_labels.tif", "order"]);
+    fails("v.tif --labels thin_labels.tif", &["v.tif", "(12, 32, 32)", "(16, 32, 32)"]);
+    bench.volume("empty.npy", Array3::zeros((16, 32, 32)));
+    fails("v.tif --labels empty.npy", &["v.tif", "no foreground"]);
+    bench.volume("full.npy", Array3::from_elem((16, 32, 32), 1.0));
+    fails("v.tif --labels full.npy --hold-out 0", &["v.tif", "background must be 0"]);
+    assert!(!bench.path("w.safetensors").exists());
+}
+
+#[test]
 fn half_precision_is_a_setting_that_checkpoints_keep_and_options_choose() {
     let bench = Bench::new();
     bench.synthetic();
