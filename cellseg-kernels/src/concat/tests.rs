@@ -48,7 +48,8 @@ fn blocks_are_picked_and_gradients_return_to_each_place_they_were_picked_from() 
             let at = |r: usize, block: usize| &v[0][(r * count + block) * width..][..*width];
             (0..rows).flat_map(|r| picks.iter().flat_map(move |&b| at(r, b))).copied().collect()
         };
-        check(&[x], 0.0, |v| pick_blocks(&v[0], *width, picks), expected);
+        // Gradients of a block that is picked twice are added up.
+        check(&[x], 1e-7, |v| pick_blocks(&v[0], *width, picks), expected);
     }
 }
 
