@@ -10,7 +10,7 @@ use cellseg_models::{
     Network, VolumeView,
     infer::{Inference, Progress, class_maps},
 };
-use cellseg_post::{InstanceOptions, Region, Spacing, instances, region_table};
+use cellseg_post::{InstanceOptions, Region, Spacing, Threshold, instances, region_table};
 use ndarray::Array3;
 use std::path::Path;
 
@@ -65,9 +65,15 @@ impl Segmenter {
         Ok(segmenter)
     }
 
-    /// A segmenter with this network, where it lies, and default instance settings.
+    /// A segmenter with this network, where it lies, and default instance settings; the threshold is the network's, where it
+    /// has one.
     pub fn new(network: impl Into<Box<dyn Network>>, inference: Inference) -> Self {
-        Segmenter { network: network.into(), inference, instances: InstanceOptions::default() }
+        let network = network.into();
+        let mut instances = InstanceOptions::default();
+        if let Some(threshold) = network.threshold() {
+            instances.threshold = Threshold::Fixed(threshold);
+        }
+        Segmenter { network, inference, instances }
     }
 
     /// How probable foreground is in each voxel. Windows of the volume are looked at one after the other, so memory is

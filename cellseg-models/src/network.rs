@@ -3,7 +3,7 @@
 use crate::{Compute, Result, layers::Module, weights};
 use cellseg_core::{Device, Tensor};
 use cellseg_kernels::{pointwise::sigmoid, softmax::softmax};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// A network that sorts voxels into classes.
 ///
@@ -45,6 +45,16 @@ pub trait Network: Module + fmt::Debug + Send + Sync {
     /// As for [`Network::logits`].
     fn probabilities(&self, image: &Tensor, mode: &PassMode) -> Result<Tensor> {
         self.activation().of(self.logits(image, mode)?)
+    }
+
+    /// The probability from which a voxel is foreground, where one is known to be good.
+    fn threshold(&self) -> Option<f32> {
+        None
+    }
+
+    /// What the weights do not tell of the network, by name: for a file of weights to say beside them.
+    fn settings(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 
     /// The type of the activations.

@@ -6,12 +6,11 @@ use cellseg::{
     core::Tensor,
     io::{Volume, read_volume, write_npy},
     models::{
-        self, VolumeView,
+        self, PassMode, VolumeView,
         infer::{Inference, Windows, sliding_window_on},
         intensity::Intensity,
-        wnet3d::{EXTENT_MULTIPLE, PassMode},
     },
-    read_wnet3d,
+    read_network, read_wnet3d,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -20,19 +19,19 @@ use std::path::PathBuf;
 pub(super) struct Args {
     /// A volume (z, y, x), TIFF or NPY
     input: PathBuf,
-    /// The network
+    /// The network that the weights must be of; by default the one that their names tell
     #[arg(long, value_enum)]
-    model: Model,
-    /// Its weights: safetensors, a training checkpoint, or a PyTorch .pth file
+    model: Option<Model>,
+    /// The network's weights: safetensors, a training checkpoint, or a PyTorch .pth file
     #[arg(short, long, value_name = "FILE")]
     weights: PathBuf,
     /// Where the output goes: a NumPy file (.npy) of f32, (c, z, y, x)
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// The encoder's numbers before the softmax, instead of class probabilities
+    /// The numbers before the softmax or the logistic function, instead of class probabilities
     #[arg(long)]
     logits: bool,
-    /// The image that the decoder paints from the class probabilities, instead of these
+    /// The image that WNet3D's decoder paints from the class probabilities, instead of these
     #[arg(long, conflicts_with = "logits")]
     reconstruction: bool,
     /// Scale intensities to 0..100 as segmentation does; by default the network gets the numbers of the file
@@ -51,6 +50,19 @@ pub(super) struct Args {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Model {
     Wnet3d,
+    SwinUnetr,
+    Trailmap,
+}
+
+impl Model {
+    /// The name that networks call themselves.
+    fn architecture(self) -> &'static str {
+        match self {
+            Model::Wnet3d => "WNet3D",
+            Model::SwinUnetr => "SwinUNETR",
+            Model::Trailmap => "TRAILMAP_MS",
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -68,26 +80,37 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         )));
     }
     args.common.refuse_existing([&*args.output])?;
-    let Model::Wnet3d = args.model;
     let device = args.computing.device()?;
-    let (network, inference) = read_wnet3d(&args.weights)?;
+    let (mut network, inference) = read_network(&args.weights)?;
+    if let Some(asked) = args.model.map(Model::architecture).filter(|&asked| asked != network.architecture())
+    {
+        let (weights, found) = (args.weights.display(), network.architecture());
+        let why = format!("{weights}: the weights are those of {found}, not of {asked}; leave --model out");
+        return Err(Error::usage(why));
+    }
     let compute = args.computing.compute().unwrap_or(inference.compute);
-    let network = network.to(&device)?.with_compute(compute);
+    network.set_compute(compute);
+    network.move_to(&device)?;
+    let painter = if args.reconstruction {
+        Some(read_wnet3d(&args.weights)?.0.with_compute(compute).to(&device)?)
+    } else {
+        None
+    };
     let volume = read_volume(&args.input)?;
     let volume = if args.normalise { normalised(volume, &inference)? } else { volume };
     let shape = volume.shape();
     let windows = Windows { window: args.window.map_or(shape, |w| [w; 3]), ..inference.windows };
     let mode = PassMode::default();
-    let forward = |x: &Tensor| match (args.logits, args.reconstruction) {
-        (true, _) => network.logits(x, &mode),
-        (false, true) => network.reconstruction(&network.classes(x, &mode)?, &mode),
-        (false, false) => network.classes(x, &mode),
+    let forward = |x: &Tensor| match &painter {
+        Some(painter) => painter.reconstruction(&painter.classes(x, &mode)?, &mode),
+        None if args.logits => network.logits(x, &mode),
+        None => network.probabilities(x, &mode),
     };
-    let channels = if args.reconstruction { network.config().out_channels } else { network.config().classes };
+    let channels = painter.as_ref().map_or(network.class_count(), |painter| painter.config().out_channels);
+    let multiple = network.extent_multiple();
     let bar = progress::bar(&args.common, 0, "predicting");
     let view = VolumeView::isotropic(&volume.name, volume.data.view());
-    let maps =
-        sliding_window_on(&device, &view, channels, EXTENT_MULTIPLE, &windows, &forward, &mut Bar(&bar));
+    let maps = sliding_window_on(&device, &view, channels, multiple, &windows, &forward, &mut Bar(&bar));
     bar.finish_and_clear();
     let maps = match maps {
         Err(models::Error::Cancelled) if interrupt::asked() => return Ok(Outcome::Interrupted),

@@ -27,7 +27,8 @@ use std::{
 pub(super) struct Args {
     /// A volume (z, y, x), TIFF or NPY, or a folder of volumes
     input: PathBuf,
-    /// Weights of WNet3D: safetensors, a training checkpoint, or a PyTorch .pth file
+    /// Weights of any of the networks: safetensors, a training checkpoint, or a PyTorch .pth file. Their names tell which
+    /// network it is
     #[arg(short, long, value_name = "FILE")]
     weights: PathBuf,
     /// Where the labels go (.tif or .npy); a folder where the input is one
@@ -48,10 +49,10 @@ pub(super) struct Args {
     /// How touching cells are told apart
     #[arg(long, value_enum)]
     method: Option<MethodName>,
-    /// The least probability of foreground; by default found from the map (Otsu)
+    /// The least probability of foreground; by default found from the map (Otsu), and 0.4 for SwinUNETR
     #[arg(long, value_name = "0..1")]
     threshold: Option<f32>,
-    /// Voxels of a window along each axis, a multiple of 8
+    /// Voxels of a window along each axis, a multiple of 8, and of 32 for SwinUNETR
     #[arg(long, value_name = "VOXELS")]
     window: Option<usize>,
     /// Share of a window that the next one covers again
@@ -204,6 +205,8 @@ impl Args {
         }
         if let Some(threshold) = self.threshold {
             config.instances.threshold = Threshold::Fixed(threshold);
+        } else if !self.settings.has_file() {
+            config.instances.threshold = segmenter.instances.threshold;
         }
         config.inference = Some(inference.clone());
         segmenter.inference = inference;

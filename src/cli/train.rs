@@ -18,7 +18,7 @@ use cellseg::{
         },
     },
     read_checkpoint, read_wnet3d, resume_on, resume_supervised, train_on, train_supervised, write_checkpoint,
-    write_network, write_supervised,
+    write_network,
 };
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -288,13 +288,10 @@ impl Args {
         }
         let t = &mut config.supervised;
         let network = match &self.from {
-            Some(weights) => {
+            Some(weights) if !resumes => {
                 let (network, inference) = read_wnet3d(weights)?;
-                let dropout = match t.network {
-                    NetworkConfig::UNet { dropout, .. } => dropout,
-                    _ => WNet3dConfig::small().dropout,
-                };
-                t.network = NetworkConfig::UNet { width: network.config().width, dropout };
+                let NetworkConfig::UNet { width, dropout } = &mut t.network;
+                *width = network.config().width;
                 if !self.settings.has_file() {
                     t.normalisation = inference.normalisation;
                 }

@@ -1,6 +1,6 @@
 //! How inference is done.
 
-use crate::{Compute, Error, Network, Result, intensity::Normalisation};
+use crate::{Compute, Error, Network, OutputActivation, Result, intensity::Normalisation};
 use serde::{Deserialize, Serialize};
 
 /// How inference is done.
@@ -54,7 +54,8 @@ pub enum Compat {
     /// The numbers of CellSeg3D: each window is scaled to 0 to 100 by its own range, the logits of a window are scaled to
     /// 0 to 1 by the range that they have over all of its classes, windows overlap by a quarter and are blended with
     /// MONAI's importance map. Such maps are no probabilities, and an empty window shows noise at full scale; their only
-    /// use is with thresholds that were tuned for them. `normalisation`, `output`, `overlap` and `blending` are ignored.
+    /// use is with thresholds that were tuned for them. Of WNet3D only: what its other networks are given differs from window
+    /// to window, too, and in other ways. `normalisation`, `output`, `overlap` and `blending` are ignored.
     #[serde(rename = "cellseg3d")]
     CellSeg3D,
 }
@@ -110,6 +111,10 @@ impl Inference {
         if window.iter().any(|e| !e.is_multiple_of(multiple)) {
             let expected = format!("extents (z, y, x) that are multiples of {multiple}");
             return Err(Error::setting("window", window, expected));
+        }
+        if self.compat == Compat::CellSeg3D && network.activation() != OutputActivation::Softmax {
+            let given = format!("{:?} for {}", self.compat, network.architecture());
+            return Err(Error::setting("compat", given, "WNet3D, the network whose scaling is reproduced"));
         }
         Ok(())
     }

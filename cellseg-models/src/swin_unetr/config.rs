@@ -20,6 +20,18 @@ pub enum Merging {
 }
 
 impl Merging {
+    /// All of them.
+    pub const ALL: [Merging; 3] = [Merging::Monai14, Merging::Monai15, Merging::V2];
+
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Merging::Monai14 => "monai14",
+            Merging::Monai15 => "monai15",
+            Merging::V2 => "v2",
+        }
+    }
+
     /// The tokens in their order, token `(z, y, x)` being number `4 z + 2 y + x`.
     pub(super) fn order(self) -> [usize; 8] {
         match self {

@@ -13,6 +13,7 @@ mod residual;
 mod state;
 
 pub use config::{Merging, SwinUnetrConfig};
+pub(crate) use state::NAME;
 
 use crate::{
     Compute, PassMode, Result,

@@ -1,8 +1,12 @@
 //! A SwinUNETR as a network that sorts voxels into classes.
 
-use super::{EXTENT_MULTIPLE, SwinUnetr, state::NAME};
+use super::{
+    EXTENT_MULTIPLE, SwinUnetr,
+    state::{MERGING, NAME},
+};
 use crate::{Compute, Network, OutputActivation, PassMode, Result};
 use cellseg_core::{Device, Tensor};
+use std::collections::BTreeMap;
 
 impl Network for SwinUnetr {
     fn architecture(&self) -> &'static str {
@@ -27,6 +31,15 @@ impl Network for SwinUnetr {
 
     fn logits(&self, image: &Tensor, mode: &PassMode) -> Result<Tensor> {
         self.logits(image, mode)
+    }
+
+    /// What CellSeg3D takes.
+    fn threshold(&self) -> Option<f32> {
+        Some(0.4)
+    }
+
+    fn settings(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(MERGING.to_owned(), self.config.merging.name().to_owned())])
     }
 
     fn compute(&self) -> Compute {

@@ -6,8 +6,12 @@ use crate::{
     weights::{self, State},
 };
 use cellseg_kernels::window_attention::relative_position_index;
+use std::collections::BTreeMap;
 
-pub(super) const NAME: &str = "SwinUNETR";
+pub(crate) const NAME: &str = "SwinUNETR";
+
+/// The setting that says how tokens are merged.
+pub(super) const MERGING: &str = "merging";
 
 /// How the names of MONAI's buffers end, which say which bias belongs to which pair of tokens.
 const INDEX: &str = ".attn.relative_position_index";
@@ -88,6 +92,14 @@ impl SwinUnetr {
         self.config.merging = merging;
         self.swin_vit.set_merging(merging);
         self
+    }
+
+    /// The same network with what weights do not tell, as [`Network::settings`](crate::Network::settings) gave it.
+    pub(crate) fn with_settings(self, settings: &BTreeMap<String, String>) -> Result<Self> {
+        let Some(given) = settings.get(MERGING) else { return Ok(self) };
+        let merging = Merging::ALL.into_iter().find(|merging| merging.name() == given);
+        let expected = || format!("one of {:?}", Merging::ALL.map(Merging::name));
+        Ok(self.with_merging(merging.ok_or_else(|| Error::setting(MERGING, given, expected()))?))
     }
 
     /// The share of activations that training zeroes, which weights do not tell.

@@ -11,6 +11,7 @@ mod network;
 mod state;
 
 pub use config::TrailmapConfig;
+pub(crate) use state::NAME;
 
 use crate::{
     Compute, PassMode, Result,

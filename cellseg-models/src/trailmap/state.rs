@@ -6,7 +6,7 @@ use crate::{
     weights::{self, State},
 };
 
-pub(super) const NAME: &str = "TRAILMAP_MS";
+pub(crate) const NAME: &str = "TRAILMAP_MS";
 
 impl Trailmap {
     /// The network that these weights are of: its width and channels are read from their shapes.
