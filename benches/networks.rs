@@ -4,5 +4,6 @@
 mod suite;
 
 fn main() {
-    suite::criterion::run("networks", suite::networks::cases());
+    let cases = suite::networks::cases().into_iter().chain(suite::swin_unetr::cases()).collect();
+    suite::criterion::run("networks", cases);
 }

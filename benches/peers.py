@@ -243,6 +243,36 @@ def wnet3d(what, dtype):
     return step, None
 
 
+def swin_unetr(what, dtype):
+    """MONAI's, which computes attention at once where no gradient is asked for; no attention weights are dropped."""
+    try:
+        from monai.networks.nets import SwinUNETR
+    except ImportError:
+        return None, None
+    torch.manual_seed(0)
+    settings = {"feature_size": 48, "drop_rate": 0.5, "use_v2": True, "downsample": "mergingv2", "use_flash_attention": True}
+    network = compiled(SwinUNETR(1, 1, **settings).to(DEVICE, memory_format=LAYOUT))
+    mixed = lambda: torch.autocast(DEVICE, dtype, enabled=dtype not in (torch.float32, torch.float64))
+    x = channels_first(noise([1, *[what["edge"]] * 3, 1], 1))
+    if what["pass"] == "inference":
+        network.eval()
+
+        def infer():
+            with torch.inference_mode(), mixed():
+                return network(x)
+
+        return infer, None
+    network.train()
+
+    def gradients():
+        network.zero_grad(set_to_none=True)
+        with mixed():
+            logits = network(x)
+        torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), torch.ones_like(logits)).backward()
+
+    return gradients, None
+
+
 def whole_volume(network, edge, mixed):
     """From host memory to probabilities in host memory, with the windows of the library's default; needs MONAI."""
     try:
@@ -274,9 +304,10 @@ BUILDERS = {
     "window_attention": window_attention,
     "soft_ncuts": soft_ncuts,
     "wnet3d": wnet3d,
+    "swin_unetr": swin_unetr,
 }
 # Whose results are a matter of chance, of how many numbers there are, or of another formula.
-NOT_CHECKED = ("norm", "dropout", "adam", "soft_ncuts", "wnet3d")
+NOT_CHECKED = ("norm", "dropout", "adam", "soft_ncuts", "wnet3d", "swin_unetr")
 
 
 def call(what, dtype=torch.float32):

@@ -13,7 +13,7 @@ use std::{
     fs,
     io::{self, BufRead, Write},
 };
-use suite::{Case, Result, Round, Work, clock::Stopwatch, networks, operations, place::place};
+use suite::{Case, Result, Round, Work, clock::Stopwatch, networks, operations, place::place, swin_unetr};
 
 /// The cases, and the one that is ready to run.
 struct Server {
@@ -79,7 +79,7 @@ impl Server {
 }
 
 fn main() -> Result<()> {
-    let cases = operations().into_iter().chain(networks::cases()).collect();
+    let cases = operations().into_iter().chain(networks::cases()).chain(swin_unetr::cases()).collect();
     let mut server = Server { cases, ready: None };
     for line in io::stdin().lock().lines() {
         let answer = server.answer(&line?)?;

@@ -13,6 +13,7 @@ pub(crate) mod losses;
 pub(crate) mod networks;
 pub(crate) mod place;
 pub(crate) mod pointwise;
+pub(crate) mod swin_unetr;
 
 use cellseg_core::Tensor;
 use clock::Stopwatch;
