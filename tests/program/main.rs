@@ -1,6 +1,6 @@
 //! The program `cellseg`, run as users run it.
 
-mod blocks;
+mod networks;
 mod post;
 
 use cellseg::io::{Overwrite, Volume, Weights, read_labels, write_labels, write_volume};
