@@ -11,7 +11,6 @@ use cellseg::{
     io::{Overwrite, Spacing, Volume, synth},
     models::{
         train::{Checkpoint, End, Observer, StepReport, TrainConfig},
-        weights::state,
         wnet3d::WNet3dConfig,
     },
     read_checkpoint, read_wnet3d, resume, train, write_checkpoint, write_network,
@@ -56,8 +55,8 @@ fn main() -> Result<(), Error> {
     // Weights are safetensors, with how the network is to be used in their metadata.
     let weights = folder.join("weights.safetensors");
     write_network(&weights, &whole.network, &config.inference(), Overwrite::Replace)?;
-    let (network, inference) = read_network(&weights)?;
-    assert_eq!((state(&*network)?, inference), (whole.network.state()?, config.inference()));
+    let (network, inference) = read_wnet3d(&weights)?;
+    assert_eq!((network.state()?, inference), (whole.network.state()?, config.inference()));
     println!("weights: {}", weights.display());
     Ok(())
 }

@@ -2,12 +2,19 @@
 
 use crate::{Error, Result};
 use cellseg_io::{Overwrite, Weights};
-use cellseg_models::{Network, WNet3d, infer::Inference, network_of, train::Checkpoint, weights};
+use cellseg_models::{
+    Network, WNet3d,
+    infer::Inference,
+    network_of,
+    train::{Checkpoint, NetworkConfig, SupervisedConfig},
+    weights,
+};
+use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
 
 /// Where a weight file says how the network is to be used.
 const INFERENCE: &str = "inference";
-/// Where it says which network it is of, and how large, as weights do not tell all of it. Without it, it is a WNet3D.
+/// Where it says which network it is of, and how large, where it was trained with labels: weights do not tell all of it.
 const NETWORK: &str = "network";
 
 /// Reads a network, and how it is to be used, from safetensors, from a training checkpoint, or from a PyTorch `.pth` file
@@ -18,8 +25,15 @@ const NETWORK: &str = "network";
 /// A file that cannot be read, or holds the weights of another network: the error names the first tensor that does not
 /// fit.
 pub fn read_network(path: impl AsRef<Path>) -> Result<(Box<dyn Network>, Inference)> {
-    let (file, inference) = read_weights(path)?;
-    Ok((network_of(&file.tensors, &file.metadata)?, inference))
+    let file = Weights::open(path)?;
+    if file.metadata.contains_key("format") {
+        return Ok(Checkpoint::from_parts(file.tensors, file.metadata)?.network_and_use()?);
+    }
+    let network = match said::<NetworkConfig>(&file, NETWORK)? {
+        Some(config) => config.with_weights(&file.tensors)?,
+        None => network_of(&file.tensors, &file.metadata)?,
+    };
+    Ok((network, said(&file, INFERENCE)?.unwrap_or_default()))
 }
 
 /// [`read_network`] where only a WNet3D will do: with its decoder, if the file holds one.
@@ -27,28 +41,16 @@ pub fn read_network(path: impl AsRef<Path>) -> Result<(Box<dyn Network>, Inferen
 /// # Errors
 /// Those of [`read_network`].
 pub fn read_wnet3d(path: impl AsRef<Path>) -> Result<(WNet3d, Inference)> {
-    let (file, inference) = read_weights(path)?;
-    Ok((WNet3d::from_state(&file.tensors)?, inference))
-}
-
-/// The weights that a file holds, of a checkpoint those of its network, and how the network is to be used.
-fn read_weights(path: impl AsRef<Path>) -> Result<(Weights, Inference)> {
     let file = Weights::open(path)?;
     if file.metadata.contains_key("format") {
         let checkpoint = Checkpoint::from_parts(file.tensors, file.metadata)?;
-        let (tensors, metadata) = (checkpoint.weights(), checkpoint.metadata().clone());
-        return Ok((Weights { tensors, metadata }, checkpoint.inference()?));
+        return Ok((checkpoint.network()?, checkpoint.inference()?));
     }
-    let inference = match file.metadata.get(INFERENCE) {
-        Some(json) => serde_json::from_str(json)
-            .map_err(|e| Error::usage(format!("the weights' metadata `{INFERENCE}` cannot be read: {e}")))?,
-        None => Inference::default(),
-    };
-    Ok((file, inference))
+    Ok((WNet3d::from_state(&file.tensors)?, said(&file, INFERENCE)?.unwrap_or_default()))
 }
 
-/// Writes the weights of a network as safetensors, with how it is to be used. [`read_network`] takes them for those of a WNet3D;
-/// for a network that was trained with labels there is [`write_supervised`].
+/// Writes the weights of a network as safetensors, with how it is to be used; for one that was trained with labels there is
+/// [`write_supervised`].
 ///
 /// # Errors
 /// A file that cannot be written, or exists and is not to be replaced.
@@ -58,16 +60,22 @@ pub fn write_network(
     inference: &Inference,
     overwrite: Overwrite,
 ) -> Result<()> {
-    let inference = serde_json::to_string(inference)
-        .map_err(|e| Error::usage(format!("the inference settings cannot be written: {e}")))?;
-    let mut metadata = network.settings();
-    metadata.extend([
-        ("architecture".to_owned(), network.architecture().to_owned()),
-        (INFERENCE.to_owned(), inference),
-        ("producer".to_owned(), concat!("cellseg ", env!("CARGO_PKG_VERSION")).to_owned()),
-    ]);
-    Weights { tensors: weights::state(network)?, metadata }.save(path, overwrite)?;
-    Ok(())
+    write(path, network, [(INFERENCE, text(inference)?)], overwrite)
+}
+
+/// Writes a network that was trained with labels as safetensors, with how it is to be used and what [`read_network`] must know
+/// to build it.
+///
+/// # Errors
+/// A file that cannot be written, or exists and is not to be replaced.
+pub fn write_supervised(
+    path: impl AsRef<Path>,
+    network: &dyn Network,
+    config: &SupervisedConfig,
+    overwrite: Overwrite,
+) -> Result<()> {
+    let said = [(INFERENCE, text(&config.inference())?), (NETWORK, text(&config.network)?)];
+    write(path, network, said, overwrite)
 }
 
 /// Reads a training checkpoint.
@@ -95,7 +103,8 @@ fn write<const N: usize>(
     said: [(&str, String); N],
     overwrite: Overwrite,
 ) -> Result<()> {
-    let mut metadata = BTreeMap::from([
+    let mut metadata = network.settings();
+    metadata.extend([
         ("architecture".to_owned(), network.architecture().to_owned()),
         ("producer".to_owned(), concat!("cellseg ", env!("CARGO_PKG_VERSION")).to_owned()),
     ]);

@@ -1,7 +1,7 @@
 //! The network that weights are of.
 
 use crate::{
-    Network, Result, SwinUnetr, Trailmap, WNet3d, swin_unetr, trailmap,
+    Network, Result, SegResNet, SwinUnetr, Trailmap, VNet, WNet3d, segresnet, swin_unetr, trailmap, vnet,
     weights::{State, recognise},
 };
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 pub fn network_of(state: &State, settings: &BTreeMap<String, String>) -> Result<Box<dyn Network>> {
     match recognise(state) {
         Some(swin_unetr::NAME) => Ok(SwinUnetr::from_state(state)?.with_settings(settings)?.into()),
+        Some(segresnet::NAME) => Ok(SegResNet::from_state(state)?.into()),
+        Some(vnet::NAME) => Ok(VNet::from_state(state)?.into()),
         Some(trailmap::NAME) => Ok(Trailmap::from_state(state)?.into()),
         _ => Ok(WNet3d::from_state(state)?.into()),
     }

@@ -51,6 +51,8 @@ pub(super) struct Args {
 enum Model {
     Wnet3d,
     SwinUnetr,
+    Segresnet,
+    Vnet,
     Trailmap,
 }
 
@@ -60,6 +62,8 @@ impl Model {
         match self {
             Model::Wnet3d => "WNet3D",
             Model::SwinUnetr => "SwinUNETR",
+            Model::Segresnet => "SegResNet",
+            Model::Vnet => "VNet",
             Model::Trailmap => "TRAILMAP_MS",
         }
     }

@@ -12,13 +12,13 @@ use cellseg::{
     Config, Error, Labelled,
     io::{Volume, read_labels},
     models::{
-        Compute, Network, SwinUnetrConfig, TrailmapConfig, WNet3dConfig,
+        Compute, Network, SegResNetConfig, SwinUnetrConfig, TrailmapConfig, VNetConfig, WNet3dConfig,
         train::{
             Checkpoint, End, NetworkConfig, Observer, StepReport, TrainConfig, Trained, ValidationReport,
         },
     },
     read_checkpoint, read_wnet3d, resume_on, resume_supervised, train_on, train_supervised, write_checkpoint,
-    write_network,
+    write_network, write_supervised,
 };
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -88,6 +88,8 @@ pub(super) struct Args {
 enum Kind {
     Unet,
     SwinUnetr,
+    Segresnet,
+    Vnet,
     Trailmap,
 }
 
@@ -97,9 +99,13 @@ impl Kind {
         match (self, settings) {
             (Kind::Unet, NetworkConfig::UNet { .. })
             | (Kind::SwinUnetr, NetworkConfig::SwinUnetr(_))
+            | (Kind::Segresnet, NetworkConfig::SegResNet(_))
+            | (Kind::Vnet, NetworkConfig::VNet(_))
             | (Kind::Trailmap, NetworkConfig::Trailmap(_)) => settings.clone(),
             (Kind::Unet, _) => NetworkConfig::default(),
             (Kind::SwinUnetr, _) => NetworkConfig::SwinUnetr(SwinUnetrConfig::default()),
+            (Kind::Segresnet, _) => NetworkConfig::SegResNet(SegResNetConfig::default()),
+            (Kind::Vnet, _) => NetworkConfig::VNet(VNetConfig::default()),
             (Kind::Trailmap, _) => NetworkConfig::Trailmap(TrailmapConfig::default()),
         }
     }
@@ -268,6 +274,8 @@ impl Args {
             let width = match &mut t.network {
                 NetworkConfig::UNet { width, .. } => width,
                 NetworkConfig::SwinUnetr(size) => &mut size.feature_size,
+                NetworkConfig::SegResNet(size) => &mut size.width,
+                NetworkConfig::VNet(size) => &mut size.width,
                 NetworkConfig::Trailmap(size) => &mut size.width,
             };
             overrule!(t, width);
@@ -288,10 +296,13 @@ impl Args {
         }
         let t = &mut config.supervised;
         let network = match &self.from {
-            Some(weights) if !resumes => {
+            Some(weights) => {
                 let (network, inference) = read_wnet3d(weights)?;
-                let NetworkConfig::UNet { width, dropout } = &mut t.network;
-                *width = network.config().width;
+                let dropout = match t.network {
+                    NetworkConfig::UNet { dropout, .. } => dropout,
+                    _ => WNet3dConfig::small().dropout,
+                };
+                t.network = NetworkConfig::UNet { width: network.config().width, dropout };
                 if !self.settings.has_file() {
                     t.normalisation = inference.normalisation;
                 }

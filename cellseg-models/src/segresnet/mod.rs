@@ -14,6 +14,7 @@ mod network;
 mod state;
 
 pub use config::SegResNetConfig;
+pub(crate) use state::NAME;
 
 use crate::{
     Compute, PassMode, Result,

@@ -6,7 +6,7 @@ use crate::{
     weights::{self, State},
 };
 
-pub(super) const NAME: &str = "SegResNet";
+pub(crate) const NAME: &str = "SegResNet";
 
 /// What the names of the autoencoder's tensors start with: MONAI's `SegResNetVAE`, which CellSeg3D's weights are of, has
 /// them beside those of segmentation, which do not depend on them.

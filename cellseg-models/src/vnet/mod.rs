@@ -11,6 +11,7 @@ mod state;
 mod transition;
 
 pub use config::VNetConfig;
+pub(crate) use state::NAME;
 
 use crate::{
     Compute, PassMode, Result,

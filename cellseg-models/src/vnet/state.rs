@@ -6,7 +6,7 @@ use crate::{
     weights::{self, State},
 };
 
-pub(super) const NAME: &str = "VNet";
+pub(crate) const NAME: &str = "VNet";
 
 impl VNet {
     /// The network that these weights are of: its width and channels are read from their shapes.

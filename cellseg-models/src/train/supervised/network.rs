@@ -1,7 +1,8 @@
 //! New networks by their settings.
 
 use crate::{
-    Network, Result, SwinUnetr, SwinUnetrConfig, Trailmap, TrailmapConfig, WNet3d, WNet3dConfig,
+    Network, Result, SegResNet, SegResNetConfig, SwinUnetr, SwinUnetrConfig, Trailmap, TrailmapConfig, VNet,
+    VNetConfig, WNet3d, WNet3dConfig,
     weights::{self, State},
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,12 @@ pub enum NetworkConfig {
     },
     /// SwinUNETR with one class.
     SwinUnetr(SwinUnetrConfig),
+    /// SegResNet with one class.
+    #[serde(rename = "segresnet")]
+    SegResNet(SegResNetConfig),
+    /// VNet with one class.
+    #[serde(rename = "vnet")]
+    VNet(VNetConfig),
     /// TRAILMAP with one class.
     Trailmap(TrailmapConfig),
 }
@@ -55,6 +62,8 @@ impl NetworkConfig {
                 WNet3d::encoder_only(&config, seed)?.into()
             }
             NetworkConfig::SwinUnetr(ref config) => SwinUnetr::new(config, seed)?.into(),
+            NetworkConfig::SegResNet(ref config) => SegResNet::new(config, seed)?.into(),
+            NetworkConfig::VNet(ref config) => VNet::new(config, seed)?.into(),
             NetworkConfig::Trailmap(ref config) => Trailmap::new(config, seed)?.into(),
         })
     }
