@@ -12,7 +12,7 @@ impl AnyVolume {
     /// The voxels in the ranges `[z, y, x]`, of the same type and spacing.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a range is empty or ends outside the volume.
+    /// [`crate::Error::Argument`] if a range is empty or ends outside the volume.
     pub fn part(&self, ranges: [Range<usize>; 3]) -> Result<Self> {
         check_part(Path::new(self.name()), self.shape(), &ranges)?;
         Ok(with_volume!(self, volume => cut(volume, ranges).into()))

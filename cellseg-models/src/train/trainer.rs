@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub enum End {
     /// All steps are done.
     Finished,
-    /// There was no better validation for as long as [`TrainConfig::patience`] says.
+    /// There was no better validation for as long as `patience` says.
     NoImprovement,
     /// The observer asked for it.
     Stopped,
