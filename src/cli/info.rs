@@ -1,7 +1,10 @@
 //! `cellseg info`: what a volume or weight file holds, and without a file what this program computes on.
 
 use super::{Common, Outcome, Result, machine::Machine};
-use cellseg::io::{VolumeInfo, Weights, inspect, read_volume};
+use cellseg::{
+    io::{VolumeInfo, Weights, inspect, read_volume},
+    models::{WNet3d, network_of},
+};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -88,14 +91,20 @@ fn volume(path: &Path, header: VolumeInfo) -> Result<Report> {
 }
 
 fn weights(file: Weights) -> Report {
-    let network = match cellseg::models::WNet3d::from_state(&file.tensors) {
-        Ok(n) => {
-            let c = n.config();
-            let part = if n.has_decoder() { "" } else { ", encoder only" };
-            format!("WNet3D of width {}, {} classes{part}", c.width, c.classes)
+    let network = if file.metadata.contains_key("format") {
+        "a training checkpoint".to_owned()
+    } else {
+        match WNet3d::from_state(&file.tensors) {
+            Ok(n) => {
+                let c = n.config();
+                let part = if n.has_decoder() { "" } else { ", encoder only" };
+                format!("WNet3D of width {}, {} classes{part}", c.width, c.classes)
+            }
+            Err(e) => match network_of(&file.tensors, &file.metadata) {
+                Ok(n) => format!("{}, channels of its output: {}", n.architecture(), n.class_count()),
+                Err(_) => format!("not a network that is known: {e}"),
+            },
         }
-        Err(_) if file.metadata.contains_key("format") => "a training checkpoint".to_owned(),
-        Err(e) => format!("not a WNet3D: {e}"),
     };
     Report::Weights {
         tensors: file.tensors.len(),

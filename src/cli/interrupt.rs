@@ -1,5 +1,6 @@
 //! Signals: asked to stop once, the work stops at the next safe point; asked twice, it stops at once.
 
+use super::{Outcome, Result};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
@@ -35,6 +36,14 @@ pub(crate) fn listen() {
 /// Whether the user asked to stop.
 pub(crate) fn asked() -> bool {
     ASKED.get().is_some_and(|asked| asked.load(Ordering::SeqCst))
+}
+
+/// How a command ended that writes its results last and whole: with an error after the user asked to stop, it stopped.
+pub(super) fn or_stopped(done: Result<Outcome>) -> Result<Outcome> {
+    match done {
+        Err(_) if asked() => Ok(Outcome::Interrupted),
+        other => other,
+    }
 }
 
 /// Refuses to go on if the user asked to stop.

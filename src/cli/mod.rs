@@ -36,7 +36,7 @@ Exit codes: 0 done; 1 failed, with the reason on standard error; 2 wrong usage; 
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a network: WNet3D on raw volumes without labels, or a U-Net with labels
+    /// Train a network: WNet3D on raw volumes without labels, or one of five networks with labels
     Train(train::Args),
     /// Raw volumes to instance labels, statistics and previews
     Segment(segment::Args),
@@ -123,8 +123,8 @@ impl Command {
             Command::Segment(a) => segment::run(a),
             Command::Predict(a) => predict::run(a),
             Command::Evaluate(a) => evaluate::run(a),
-            Command::Stats(a) => stats::run(a),
-            Command::Post(a) => post::run(a),
+            Command::Stats(a) => interrupt::or_stopped(stats::run(a)),
+            Command::Post(a) => interrupt::or_stopped(post::run(a)),
             Command::Synth(a) => synth::run(a),
             Command::Info(a) => info::run(a),
         }

@@ -103,7 +103,9 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
     let volume = read_volume(&args.input)?;
     let volume = if args.normalise { normalised(volume, &inference)? } else { volume };
     let shape = volume.shape();
-    let windows = Windows { window: args.window.map_or(shape, |w| [w; 3]), ..inference.windows };
+    let multiple = network.extent_multiple();
+    let whole = shape.map(|extent| extent.next_multiple_of(multiple));
+    let windows = Windows { window: args.window.map_or(whole, |w| [w; 3]), ..inference.windows };
     let mode = PassMode::default();
     let forward = |x: &Tensor| match &painter {
         Some(painter) => painter.reconstruction(&painter.classes(x, &mode)?, &mode),
@@ -111,7 +113,6 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         None => network.probabilities(x, &mode),
     };
     let channels = painter.as_ref().map_or(network.class_count(), |painter| painter.config().out_channels);
-    let multiple = network.extent_multiple();
     let bar = progress::bar(&args.common, 0, "predicting");
     let view = VolumeView::isotropic(&volume.name, volume.data.view());
     let maps = sliding_window_on(&device, &view, channels, multiple, &windows, &forward, &mut Bar(&bar));

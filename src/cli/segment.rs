@@ -41,18 +41,19 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
     /// For a folder of volumes: the kind of their tables; a single one is named by --stats
-    #[arg(long, value_enum, default_value = "csv", requires = "stats")]
-    stats_format: TableName,
+    #[arg(long, value_enum, requires = "stats")]
+    stats_format: Option<TableName>,
     /// Where a picture of the volume with the cells' outlines goes (.png)
     #[arg(long, value_name = "FILE")]
     preview: Option<PathBuf>,
     /// How touching cells are told apart
     #[arg(long, value_enum)]
     method: Option<MethodName>,
-    /// The least probability of foreground; by default found from the map (Otsu), and 0.4 for SwinUNETR
+    /// The least probability of foreground; by default found from the map (Otsu), and 0.5 for SwinUNETR, SegResNet, VNet and
+    /// TRAILMAP
     #[arg(long, value_name = "0..1")]
     threshold: Option<f32>,
-    /// Voxels of a window along each axis, a multiple of 8, and of 32 for SwinUNETR
+    /// Voxels of a window along each axis, a multiple of 8, of 16 for VNet and of 32 for SwinUNETR
     #[arg(long, value_name = "VOXELS")]
     window: Option<usize>,
     /// Share of a window that the next one covers again
@@ -110,6 +111,11 @@ struct Report {
 pub(super) fn run(args: Args) -> Result<Outcome> {
     let inputs = files::volumes(&args.input)?;
     let many = args.input.is_dir();
+    if !many && args.stats_format.is_some() {
+        let why =
+            "--stats-format is for folders; name the table of a single volume .csv or .parquet with --stats";
+        return Err(Error::usage(why));
+    }
     let outputs: Vec<Outputs> = inputs.iter().map(|input| args.outputs(input, many)).collect();
     for table in outputs.iter().filter_map(|outputs| outputs.stats.as_ref()) {
         TableFormat::of(table)?;
@@ -177,7 +183,7 @@ impl Args {
         Outputs {
             labels: files::beside(&self.output, input, "_labels.tif"),
             probabilities: inside(&self.probabilities, "_probabilities.tif"),
-            stats: inside(&self.stats, self.stats_format.suffix()),
+            stats: inside(&self.stats, self.stats_format.unwrap_or(TableName::Csv).suffix()),
             preview: inside(&self.preview, "_preview.png"),
         }
     }

@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "from", "network", "hold_out", "steps", "batch", "patch", "width", "learning_rate", "seed", "checkpoint_every", "config", "compute"])]
     resume: Option<PathBuf>,
     /// A labelled volume, as IMAGE=LABELS: labels are not learnt from, they tell which step was best. May be repeated
-    #[arg(long, value_name = "IMAGE=LABELS", value_parser = image_and_labels)]
+    #[arg(long, value_name = "IMAGE=LABELS", value_parser = image_and_labels, conflicts_with = "hold_out")]
     validation: Vec<(PathBuf, PathBuf)>,
     /// With labels and without --validation: the share of the volumes, or of a single volume's slices, that is not learnt from
     /// and tells which step was best; 0 for none
@@ -58,13 +58,13 @@ pub(super) struct Args {
     /// Patches a step
     #[arg(long)]
     batch: Option<usize>,
-    /// Voxels of a patch, multiples of 8
+    /// Voxels of a patch, multiples of 8, of 16 for VNet and of 32 for SwinUNETR
     #[arg(long, value_name = "Z,Y,X", value_parser = files::shape)]
     patch: Option<[usize; 3]>,
     /// With labels: which network; a U-Net by default. What else there is to say of it is said with --config
     #[arg(long, value_enum, requires = "labels", conflicts_with = "from")]
     network: Option<Kind>,
-    /// Channels at full resolution, a multiple of 4: 16 is small, 64 is the paper's. Of SwinUNETR 12 is small, 48 the paper's
+    /// Channels at full resolution: of a U-Net 16 is small and 64 the paper's, of SwinUNETR 12 is small and 48 the paper's
     #[arg(long)]
     width: Option<usize>,
     /// Step size of the optimiser
@@ -310,6 +310,7 @@ impl Args {
             }
             None => t.network.build(t.seed)?,
         };
+        t.validate_for(&*network)?;
         Ok(Task::WithLabels(network, labels::read(&images, volumes, &self.labels)?))
     }
 }

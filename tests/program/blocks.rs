@@ -9,7 +9,7 @@ use std::{
     io::Write,
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 impl Bench {
@@ -115,17 +115,33 @@ fn a_table_is_measured_in_less_memory_than_the_labels_take() {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
+/// Returns once a process has its own way of taking SIGINT.
+fn wait_until_it_listens(process: u32) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+        let caught =
+            status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("its signals").trim();
+        if u64::from_str_radix(caught, 16).expect("a mask") >> (libc::SIGINT - 1) & 1 == 1 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the program does not listen to interrupts");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn an_interrupt_stops_the_work_at_the_next_slab_and_leaves_nothing() {
     let bench = Bench::new();
     bench.zeros("zeros.npy", "|u1", 1, [4096, 2048, 2048]);
-    let mut running =
-        bench.command("post components zeros.npy -o c.tif").spawn().expect("the program starts");
-    thread::sleep(Duration::from_millis(500));
-    // SAFETY: the process is this test's child and has not been waited for.
-    unsafe { libc::kill(running.id() as i32, libc::SIGINT) };
-    assert_eq!(running.wait().expect("an end").code(), Some(130));
-    assert_eq!(bench.files(), ["zeros.npy"]);
+    for command in ["post components zeros.npy -o c.tif", "stats zeros.npy -o c.csv"] {
+        let mut running = bench.command(command).spawn().expect("the program starts");
+        wait_until_it_listens(running.id());
+        // SAFETY: the process is this test's child and has not been waited for.
+        unsafe { libc::kill(running.id() as i32, libc::SIGINT) };
+        assert_eq!(running.wait().expect("an end").code(), Some(130), "{command}");
+        assert_eq!(bench.files(), ["zeros.npy"], "{command}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The program `cellseg`, run as users run it.
 
+#[cfg(target_os = "linux")]
 mod blocks;
 mod networks;
 mod post;

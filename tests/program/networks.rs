@@ -29,6 +29,9 @@ fn a_swin_unetr_is_told_by_its_weights() {
     let (read, _) = read_network(&weights).expect("a network");
     assert_eq!((read.architecture(), read.settings()["merging"].as_str()), ("SwinUNETR", "monai15"));
 
+    let told = json(&bench.succeed("info s.safetensors --json"));
+    assert_eq!(told["network"], "SwinUNETR, channels of its output: 1");
+
     let predict = "predict v.tif --weights s.safetensors --window 32 --normalise --json -o";
     let report = json(&bench.succeed(&format!("{predict} p.npy")));
     assert_eq!(report["shape"], serde_json::json!([1, 16, 32, 32]));
@@ -42,7 +45,7 @@ fn a_swin_unetr_is_told_by_its_weights() {
     let segment = "segment v.tif --weights s.safetensors -o";
     bench.succeed(&format!("{segment} l.tif --probabilities p.tif --window 32"));
     let settings = std::fs::read_to_string(bench.path("l.run.toml")).expect("settings");
-    assert!(settings.contains("fixed = 0.4"), "{settings}");
+    assert!(settings.contains("fixed = 0.5"), "{settings}");
     bench.fail(&format!("{segment} m.tif --window 48"), &["48", "multiples of 32"]);
     bench.fail(&format!("{segment} m.tif --cellseg3d"), &["SwinUNETR", "WNet3D"]);
 

@@ -144,6 +144,11 @@ fn seeds_are_flooded_and_what_was_divided_too_far_is_merged() {
     let whole = bench.ids("w.tif");
     assert!(Zip::from(&whole).and(&map).all(|&id, &value| (id > 0) == (value > 0.4)));
     assert!(whole[[8, 8, 4]] != whole[[8, 8, 21]]);
+    // Objects have the ids of their seeds.
+    let seeds = bench.ids("s.tif").mapv(|id| [0, 9, 5][id as usize]);
+    write_labels(bench.path("n.tif"), &Volume::new(seeds.clone(), "n"), Overwrite::Refuse).expect("labels");
+    assert_eq!(objects("watershed p.tif --seeds n.tif --threshold 0.4 -o n_flooded.tif"), 2);
+    assert!(Zip::from(&bench.ids("n_flooded.tif")).and(&seeds).all(|&id, &seed| seed == 0 || id == seed));
     assert_eq!(objects("watershed p.tif --seeds s.tif --threshold 0.4 --line -o l.tif"), 2);
     let lined = bench.ids("l.tif");
     assert!(Zip::from(&lined).and(&whole).all(|&thin, &id| thin == 0 || thin == id));

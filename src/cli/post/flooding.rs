@@ -84,7 +84,7 @@ impl Seeds {
 pub(super) struct Watershed {
     #[command(flatten)]
     files: Files,
-    /// Labels of the seeds; without them objects come from the hierarchy of all basins, by --saliency
+    /// Labels of the seeds, whose ids the objects get; without them objects come from the hierarchy of all basins, by --saliency
     #[arg(long, value_name = "FILE", required_unless_present = "saliency")]
     seeds: Option<PathBuf>,
     /// How far an object must stand above the pass to a higher one, in units of the map
@@ -114,7 +114,7 @@ impl Watershed {
         let map = read_image(&self.files.input, &self.settings)?;
         let mask = foreground(&map, self.threshold);
         let connectivity = self.connectivity.into();
-        let labels = match &self.seeds {
+        let (ids, objects) = match &self.seeds {
             Some(path) => {
                 let seeds = read_labels(path, &self.settings)?;
                 same_shape((&self.files.input, map.shape()), (path, seeds.shape()))?;
@@ -126,7 +126,9 @@ impl Watershed {
                 };
                 // Floods rise from the lows.
                 let depth = map.data.mapv(|value| -value);
-                Labels::from_ids(watershed_with(depth.view(), seeds.data.view(), mask.view(), &flood)?.view())
+                let ids = watershed_with(depth.view(), seeds.data.view(), mask.view(), &flood)?;
+                let objects = Labels::from_ids(ids.view()).count();
+                (ids, objects)
             }
             None => {
                 let saliency = self.saliency.unwrap_or_default();
@@ -138,11 +140,12 @@ impl Watershed {
                 let spacing = lengths(map.spacing, &self.files.input)?;
                 let by = Saliency::Dynamics;
                 let (values, inside) = (map.data.view(), mask.view());
-                WatershedHierarchy::new(values, inside, spacing, by, connectivity)?.at(saliency)
+                let labels = WatershedHierarchy::new(values, inside, spacing, by, connectivity)?.at(saliency);
+                let objects = labels.count();
+                (labels.into_ids(), objects)
             }
         };
-        let objects = labels.count();
-        self.files.labels(&with_voxels(&map, labels.into_ids()), objects, &self.common)
+        self.files.labels(&with_voxels(&map, ids), objects, &self.common)
     }
 }
 

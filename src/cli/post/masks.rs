@@ -4,7 +4,7 @@ use super::{Done, Files, frame, lengths, read_image, read_labels, same_shape, wi
 use crate::cli::{Common, Outcome, Result, interrupt, settings::Settings};
 use cellseg::{
     Error,
-    io::{VolumeReader, write_in_slabs, write_volume},
+    io::{AnyVolume, DType, VolumeReader, write_in_slabs, write_volume},
     post::{self, DenseCrf, OtsuRule, dense_crf_foreground, dice, li, mask_above, triangle},
 };
 use serde::Serialize;
@@ -187,8 +187,14 @@ impl Semantic {
         let [_, ny, nx] = frame.shape;
         write_in_slabs(output, &frame, self.common.overwrite(), |planes| {
             interrupt::keep_on()?;
-            let ids = reader.part_labels([planes, 0..ny, 0..nx])?;
-            Ok(ids.data.mapv(|id| u8::from(id > 0)))
+            let part = [planes, 0..ny, 0..nx];
+            // Which object a voxel is of does not matter, so ids may be of 64 bits.
+            if reader.info().dtype == DType::U64
+                && let AnyVolume::U64(ids) = reader.part(part.clone())?
+            {
+                return Ok(ids.data.mapv(|id| u8::from(id > 0)));
+            }
+            Ok(reader.part_labels(part)?.data.mapv(|id| u8::from(id > 0)))
         })?;
         Done { output: output.clone(), shape: frame.shape, objects: None }.report(&self.common)
     }

@@ -92,7 +92,7 @@ impl Args {
 
 /// Runs the step that the arguments name.
 pub(super) fn run(args: Args) -> Result<Outcome> {
-    let done = match args.step {
+    match args.step {
         Step::Crop(a) => a.run(),
         Step::Fragment(a) => a.run(),
         Step::Resample(a) => a.run(),
@@ -111,11 +111,6 @@ pub(super) fn run(args: Args) -> Result<Outcome> {
         Step::Overlay(a) => a.run(),
         Step::Stats(a) => stats::run(a),
         Step::Score(a) => evaluate::run(a),
-    };
-    match done {
-        // Nothing was written: that is what stopping comes to.
-        Err(_) if interrupt::asked() => Ok(Outcome::Interrupted),
-        other => other,
     }
 }
 

@@ -201,19 +201,21 @@ impl Relabel {
                 (with_voxels(&ids, relabelled.ids), old_ids)
             }
         };
+        let objects = old_ids.len() as u32 - 1;
+        interrupt::keep_on()?;
+        if self.u64 {
+            let wide = with_voxels(&ids, ids_to_u64(ids.data.view()));
+            io::write_volume(&files.output, &wide, common.overwrite())?;
+        } else {
+            io::write_labels(&files.output, &ids, common.overwrite())?;
+        }
         if let Some(path) = table {
             let rows =
                 (1u64..).zip(&old_ids[1..]).map(|(new, old)| [io::Cell::from(new), io::Cell::from(*old)]);
             io::write_table(path, ["label", "old_label"], rows, common.overwrite())?;
         }
-        let objects = old_ids.len() as u32 - 1;
-        if self.u64 {
-            let wide = with_voxels(&ids, ids_to_u64(ids.data.view()));
-            io::write_volume(&files.output, &wide, common.overwrite())?;
-            let (output, shape) = (files.output.clone(), ids.shape());
-            return Done { output, shape, objects: Some(objects as usize) }.report(common);
-        }
-        files.labels(&ids, objects, common)
+        let (output, shape) = (files.output.clone(), ids.shape());
+        Done { output, shape, objects: Some(objects as usize) }.report(common)
     }
 }
 
