@@ -47,8 +47,9 @@ pub use self::{
     table::{Cell, TableFormat, write_csv, write_table},
     tiff::{Compression, TiffOptions, write_tiff},
     volume::{
-        AnyVolume, DType, FileFormat, Frame, Spacing, Volume, VolumeInfo, VolumeReader, Voxel, inspect,
-        read_any, read_labels, read_volume, volumes_in, write_in_slabs, write_labels, write_volume,
+        AnyVolume, DType, FileFormat, Frame, Spacing, Volume, VolumeInfo, VolumeReader, Voxel,
+        check_volume_name, inspect, read_any, read_labels, read_volume, volumes_in, write_in_slabs,
+        write_labels, write_volume,
     },
     weights::Weights,
 };

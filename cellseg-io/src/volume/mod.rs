@@ -20,7 +20,7 @@ pub use self::{
     reader::VolumeReader,
     spacing::Spacing,
     voxel::{DType, Voxel},
-    write::{write_in_slabs, write_labels, write_volume},
+    write::{check_volume_name, write_in_slabs, write_labels, write_volume},
 };
 pub(crate) use self::{frame::slabs_of, spacing::micrometres_in, voxel::sealed};
 

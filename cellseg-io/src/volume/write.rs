@@ -28,6 +28,14 @@ impl Format {
     }
 }
 
+/// Checks that a file's name says how to write a volume: before work whose result would have nowhere to go.
+///
+/// # Errors
+/// [`Error::Argument`] for a name that [`write_volume`], [`write_labels`] and [`write_in_slabs`] refuse.
+pub fn check_volume_name(path: impl AsRef<Path>) -> Result<()> {
+    Format::of(path.as_ref()).map(|_| ())
+}
+
 /// Writes a volume of its own type: as TIFF (`.tif`, `.tiff`; deflate, with the voxel size) or as `.npy`
 /// (without).
 ///
@@ -77,5 +85,22 @@ pub fn write_labels(path: impl AsRef<Path>, labels: &Volume<u32>, overwrite: Ove
         write_volume(path, &labels.map(|&label| label as u16), overwrite)
     } else {
         write_volume(path, labels, overwrite)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_say_no_format_are_refused() {
+        for name in ["a.tif", "a.TIFF", "folder.x/a.npy"] {
+            assert!(check_volume_name(name).is_ok(), "{name}");
+        }
+        for name in ["a", "a.png", "a.tif.gz", ".tif", "folder.tif/a", ""] {
+            let error = check_volume_name(name).unwrap_err();
+            assert!(matches!(error, Error::Argument(_)), "{name}");
+            assert!(error.to_string().contains(".tif, .tiff or .npy"), "{error}");
+        }
     }
 }
