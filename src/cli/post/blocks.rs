@@ -55,7 +55,7 @@ pub(super) struct Components {
 impl Components {
     pub(super) fn run(self) -> Result<Outcome> {
         let Files { input, output } = &self.files;
-        self.common.refuse_existing([&**output])?;
+        self.files.refuse_existing(&self.common)?;
         let reader = VolumeReader::open(input)?;
         let frame = frame(&reader, &self.settings)?;
         let mut labels = ScratchLabels::beside(output, frame.shape)?;

@@ -51,7 +51,7 @@ enum SeedsName {
 
 impl Seeds {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         let missing = match self.method {
             SeedsName::Blobs if self.diameter.is_empty() => Some("--method blobs needs --diameter"),
             SeedsName::Distance if self.threshold.is_none() => Some("--method distance needs --threshold"),
@@ -110,7 +110,7 @@ pub(super) struct Watershed {
 
 impl Watershed {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         let map = read_image(&self.files.input, &self.settings)?;
         let mask = foreground(&map, self.threshold);
         let connectivity = self.connectivity.into();
@@ -167,7 +167,7 @@ pub(super) struct Merge {
 
 impl Merge {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         let ids = read_labels(&self.files.input, &self.settings)?;
         let borders = read_image(&self.borders, &self.settings)?;
         same_shape((&self.files.input, ids.shape()), (&self.borders, borders.shape()))?;

@@ -36,7 +36,7 @@ enum ThresholdName {
 
 impl Threshold {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         let map = read_image(&self.files.input, &self.settings)?;
         let values = map.data.view();
         let value = match (self.value, self.method) {
@@ -149,7 +149,7 @@ pub(super) struct Crf {
 
 impl Crf {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         let map = read_image(&self.files.input, &self.settings)?;
         let image = read_image(&self.image, &self.settings)?;
         same_shape((&self.files.input, map.shape()), (&self.image, image.shape()))?;
@@ -181,7 +181,7 @@ pub(super) struct Semantic {
 impl Semantic {
     pub(super) fn run(self) -> Result<Outcome> {
         let Files { input, output } = &self.files;
-        self.common.refuse_existing([&**output])?;
+        self.files.refuse_existing(&self.common)?;
         let reader = VolumeReader::open(input)?;
         let frame = frame(&reader, &self.settings)?;
         let [_, ny, nx] = frame.shape;

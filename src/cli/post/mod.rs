@@ -149,6 +149,12 @@ impl Done {
 }
 
 impl Files {
+    /// Refuses an output that could not be written, before the work is done.
+    fn refuse_existing(&self, common: &Common) -> Result<()> {
+        io::check_volume_name(&self.output)?;
+        common.refuse_existing([&*self.output])
+    }
+
     /// Writes labels with `objects` objects and says so.
     fn labels(&self, labels: &Volume<u32>, objects: u32, common: &Common) -> Result<Outcome> {
         interrupt::keep_on()?;

@@ -73,7 +73,7 @@ const CELLSEG3D_SEEDS: WatershedSeeds = WatershedSeeds::Cores { threshold: 0.9, 
 
 impl Instances {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         if let Some(block) = self.block {
             return self.run_in_blocks(block);
         }
@@ -190,6 +190,7 @@ impl Relabel {
         common.refuse_existing(
             [Some(&files.output), table.as_ref()].into_iter().flatten().map(PathBuf::as_path),
         )?;
+        io::check_volume_name(&files.output)?;
         table.as_ref().map(io::TableFormat::of).transpose()?;
         let (ids, old_ids) = read_labels_of_any_size(&files.input)?;
         let ids = settings::with_spacing(ids, &self.settings.read()?)?;
@@ -243,7 +244,7 @@ pub(super) struct Sizes {
 
 impl Sizes {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         let in_voxels = self.min_voxels.is_some() || self.max_voxels.is_some();
         let in_volume = self.min_volume.is_some() || self.max_volume.is_some();
         if !in_voxels && !in_volume {
@@ -309,7 +310,7 @@ struct Why {
 
 impl Artifacts {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         let ids = read_labels(&self.files.input, &self.settings)?;
         let image = self.image.as_ref().map(|path| read_image(path, &self.settings)).transpose()?;
         if let (Some(path), Some(image)) = (&self.image, &image) {

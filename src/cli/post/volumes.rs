@@ -26,7 +26,7 @@ pub(super) struct Crop {
 
 impl Crop {
     pub(super) fn run(self) -> Result<Outcome> {
-        self.common.refuse_existing([&*self.files.output])?;
+        self.files.refuse_existing(&self.common)?;
         let volume = VolumeReader::open(&self.files.input)?;
         let part = volume.part(std::array::from_fn(|axis| {
             self.start[axis]..self.start[axis].saturating_add(self.size[axis])
@@ -120,7 +120,7 @@ pub(super) struct Resample {
 impl Resample {
     pub(super) fn run(self) -> Result<Outcome> {
         let Self { files, common, settings, .. } = &self;
-        common.refuse_existing([&*files.output])?;
+        files.refuse_existing(common)?;
         let shape = if self.labels {
             let ids = read_labels(&files.input, settings)?;
             let (from, to) = self.spacings(lengths(ids.spacing, &files.input)?)?;
