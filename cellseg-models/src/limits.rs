@@ -42,3 +42,13 @@ pub(crate) fn extents(network: &'static str, x: Shape, multiple: usize) -> CoreR
     );
     Err(CoreError::argument(network, why))
 }
+
+/// The channels of an input `[n, d, h, w, c]`.
+pub(crate) fn image_channels(network: &'static str, x: Shape, expected: usize) -> CoreResult<()> {
+    let [.., channels] = x.volumes(network)?;
+    if channels == expected {
+        return Ok(());
+    }
+    let why = format!("an input of {channels} channels, where the network has {expected}; give as many");
+    Err(CoreError::argument(network, why))
+}

@@ -47,9 +47,10 @@ pub trait Network: Module + fmt::Debug + Send + Sync {
         self.activation().of(self.logits(image, mode)?)
     }
 
-    /// The probability from which a voxel is foreground, where one is known to be good.
+    /// The probability from which a voxel is foreground, as validation takes it: half where a sigmoid gives it. A softmax
+    /// has none, as the classes of a network that was trained without labels have no meaning.
     fn threshold(&self) -> Option<f32> {
-        None
+        (self.activation() == OutputActivation::Sigmoid).then_some(0.5)
     }
 
     /// What the weights do not tell of the network, by name: for a file of weights to say beside them.

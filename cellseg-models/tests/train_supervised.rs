@@ -3,10 +3,12 @@
 mod support;
 
 use cellseg_models::{
-    Compute, Error, Network, SwinUnetrConfig, TrailmapConfig, VolumeView, WNet3d, WNet3dConfig,
+    Compute, Error, Network, SegResNetConfig, SwinUnetrConfig, TrailmapConfig, VNetConfig, VolumeView,
+    WNet3d, WNet3dConfig,
     augment::Augmentation,
     infer::{ForegroundClass, class_maps},
     losses::SegmentationLoss,
+    swin_unetr,
     train::{
         Checkpoint, End, LabelledVolume, NetworkConfig, Observer, StepReport, SupervisedConfig, Trained,
         ValidationReport, dice, hold_out, resume_supervised, train, train_supervised,
@@ -167,6 +169,7 @@ fn networks_of_other_architectures_learn_and_go_on_with_the_same_bits() {
         NetworkConfig::SwinUnetr(swin),
         // Its batch normalisations gather statistics, which are no weights but belong to its state.
         NetworkConfig::Trailmap(TrailmapConfig { width: 4, ..TrailmapConfig::default() }),
+        NetworkConfig::VNet(VNetConfig { width: 2, ..VNetConfig::default() }),
     ] {
         let config = SupervisedConfig {
             network,
@@ -272,7 +275,9 @@ fn labels_that_nothing_can_be_learnt_from_are_named() {
         LabelledVolume { volume: view, labels: labels.view() },
         LabelledVolume { volume: view, labels: none.view() },
     ];
-    run(&both, &both[1..], &short(1), &mut ()).unwrap();
+    run(&both, &both, &short(1), &mut ()).unwrap();
+    let why = run(&both, &both[1..], &short(1), &mut ()).unwrap_err().to_string();
+    assert!(why.contains("a.tif") && why.contains("validation holds foreground"), "{why}");
 }
 
 #[test]
@@ -317,7 +322,8 @@ fn checkpoints_of_the_other_kind_of_training_or_of_another_network_are_refused()
     let why = resume_supervised(network(), &other, &volumes, &[], &mut ()).unwrap_err().to_string();
     assert!(why.contains("with or without labels"), "{why}");
     let wide = NetworkConfig::UNet { width: 8, dropout: 0.0 }.build(0).unwrap();
-    assert!(matches!(resume_supervised(wide, &checkpoint, &volumes, &[], &mut ()), Err(Error::Weights(_))));
+    let refused = resume_supervised(wide, &checkpoint, &volumes, &[], &mut ());
+    assert!(matches!(refused, Err(Error::Setting { field: "network", .. })));
 }
 
 #[test]
@@ -347,9 +353,18 @@ fn held_out_are_the_last_volumes_or_the_last_slices_of_one() {
 
 #[test]
 fn settings_survive_text_and_unknown_ones_are_refused() {
-    let config = SupervisedConfig { loss: SegmentationLoss::Tversky { alpha: 0.3, beta: 0.7 }, ..short(7) };
-    let text = serde_json::to_string(&config).unwrap();
-    assert_eq!(serde_json::from_str::<SupervisedConfig>(&text).unwrap(), config);
+    for network in [
+        NetworkConfig::default(),
+        NetworkConfig::SwinUnetr(SwinUnetrConfig::default()),
+        NetworkConfig::SegResNet(SegResNetConfig::default()),
+        NetworkConfig::VNet(VNetConfig::default()),
+        NetworkConfig::Trailmap(TrailmapConfig::default()),
+    ] {
+        let loss = SegmentationLoss::Tversky { alpha: 0.3, beta: 0.7 };
+        let config = SupervisedConfig { network, loss, ..short(7) };
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<SupervisedConfig>(&text).unwrap(), config);
+    }
     let partial = r#"{"steps": 3, "network": {"kind": "unet", "width": 32, "dropout": 0}}"#;
     let partial: SupervisedConfig = serde_json::from_str(partial).unwrap();
     assert_eq!(partial.network, NetworkConfig::UNet { width: 32, dropout: 0.0 });
@@ -359,5 +374,61 @@ fn settings_survive_text_and_unknown_ones_are_refused() {
         r#"{"augmentation": {"x": 1}}"#,
     ] {
         assert!(serde_json::from_str::<SupervisedConfig>(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn statistics_move_once_a_step_where_a_gradient_overflows() {
+    let mut a = balls(1, [16, 16, 16]);
+    a.1[[0, 0, 0]] = 1;
+    let network = NetworkConfig::Trailmap(TrailmapConfig { width: 4, ..TrailmapConfig::default() });
+    // A loss so large that its gradients leave the range of half precision until the scale has come down.
+    let loss = SegmentationLoss::DiceCe { cross_entropy: 1e4 };
+    let config = SupervisedConfig { network, loss, compute: Compute::F16, patch: [16; 3], ..short(3) };
+    let mut recorder = Recorder::default();
+    let trained = run(&[labelled("a", &a)], &[], &config, &mut recorder).unwrap();
+    assert!(recorder.steps[0].loss_scale < 65536.0, "{}", recorder.steps[0].loss_scale);
+    let counts: Vec<f32> = weights(&trained)
+        .into_iter()
+        .filter(|(n, _)| n.ends_with("num_batches_tracked"))
+        .map(|(_, a)| a.sum())
+        .collect();
+    assert!(!counts.is_empty() && counts.iter().all(|&n| n == 3.0), "{counts:?}");
+}
+
+#[test]
+fn another_network_than_that_of_the_settings_is_refused() {
+    let a = balls(1, [32, 32, 32]);
+    let swin = |merging| {
+        let sizes =
+            SwinUnetrConfig { feature_size: 4, depths: [1; 4], heads: [1; 4], ..SwinUnetrConfig::small() };
+        NetworkConfig::SwinUnetr(SwinUnetrConfig { merging, ..sizes })
+    };
+    let [v2, monai15] = [swin_unetr::Merging::V2, swin_unetr::Merging::Monai15].map(swin);
+    let unet = |width| NetworkConfig::UNet { width, dropout: 0.1 };
+    for (settings, given) in [(unet(4), unet(8)), (unet(4), v2.clone()), (v2, monai15)] {
+        let config = SupervisedConfig { network: settings, patch: [32; 3], ..short(1) };
+        let refused = train_supervised(given.build(0).unwrap(), &[labelled("a", &a)], &[], &config, &mut ())
+            .unwrap_err();
+        assert!(matches!(refused, Error::Setting { field: "network", .. }), "{refused}");
+    }
+}
+
+#[test]
+fn spacings_that_patches_cannot_be_bent_in_are_refused() {
+    let a = balls(1, [8, 16, 16]);
+    let bend = |spacing, bend| {
+        let mut of = labelled("a", &a);
+        of.volume.spacing = spacing;
+        let augmentation = Augmentation { share: 1.0, bend, ..Augmentation::default() };
+        run(&[of], &[], &SupervisedConfig { augmentation, ..short(1) }, &mut ())
+    };
+    for spacing in [[0.005, 0.001, 0.001], [5000.0, 1000.0, 1000.0]] {
+        let why = bend(spacing, 1.0).unwrap_err().to_string();
+        assert!(why.contains("augmentation.bend") && why.contains(&format!("{spacing:?}")), "{why}");
+        bend(spacing, 0.0).unwrap();
+    }
+    for spacing in [[5.0, 1.0, 1.0], [1.0, 0.2, 0.2], [10.0, 3.0, 3.0]] {
+        bend(spacing, 1.0).unwrap();
     }
 }

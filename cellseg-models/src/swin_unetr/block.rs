@@ -3,6 +3,7 @@
 use super::{
     config::{Merging, SwinUnetrConfig},
     residual::ResidualBlock,
+    state::NAME,
 };
 use crate::{
     Result,
@@ -59,7 +60,7 @@ impl SwinBlock {
     }
 
     fn forward(&self, x: &Tensor, pass: &Pass) -> CoreResult<Tensor> {
-        let [_, d, h, w, _] = x.shape().volumes("SwinUnetr")?;
+        let [_, d, h, w, _] = x.shape().volumes(NAME)?;
         let window = self.attn.window();
         let shift = if self.is_shifted { window.map(|w| w / 2) } else { [0; 3] };
         let windows = Windows::new([d, h, w], window, shift)?;
@@ -90,7 +91,7 @@ module!(PatchMerging { "reduction" => reduction, "norm" => norm });
 
 impl PatchMerging {
     fn forward(&self, x: &Tensor) -> CoreResult<Tensor> {
-        let [n, d, h, w, c] = x.shape().volumes("SwinUnetr")?;
+        let [n, d, h, w, c] = x.shape().volumes(NAME)?;
         // Windows of two voxels along each axis hold the tokens in the order of memory, and zeros beyond odd extents.
         let windows = Windows::new([d, h, w], [2; 3], [0; 3])?;
         let [d, h, w] = windows.grid();

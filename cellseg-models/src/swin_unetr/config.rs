@@ -3,7 +3,8 @@
 use crate::{Error, Result, limits};
 use serde::{Deserialize, Serialize};
 
-/// How the tokens of 2 x 2 x 2 neighbours follow each other where four times coarser tokens are made of them.
+/// How the tokens of 2 x 2 x 2 neighbours follow each other where tokens twice as coarse along each axis are
+/// made of them.
 ///
 /// Weights do not tell which it is, and with another one they are worthless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ impl Merging {
     }
 }
 
+/// The most tokens of a window along an axis.
+pub(super) const MOST_WINDOW: usize = 16;
+
 /// How large a SwinUNETR is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -57,7 +61,7 @@ pub struct SwinUnetrConfig {
     pub depths: [usize; 4],
     /// Heads of attention in each stage.
     pub heads: [usize; 4],
-    /// Tokens of a window `(d, h, w)`. Where a volume has fewer, windows have, too.
+    /// Tokens of a window `(d, h, w)`, a cube of at most 16: weights tell no other. Where a volume has fewer, windows have, too.
     pub window: [usize; 3],
     /// How coarser tokens are made.
     pub merging: Merging,
@@ -108,8 +112,9 @@ impl SwinUnetrConfig {
                 format!("divisors of the channels {channels:?}"),
             ));
         }
-        if !self.window.iter().all(|w| (1..=64).contains(w)) {
-            return Err(Error::setting("window", self.window, "extents (d, h, w) from 1 to 64"));
+        if !(1..=MOST_WINDOW).contains(&self.window[0]) || self.window != [self.window[0]; 3] {
+            let expected = format!("one extent (d, h, w) for all axes, from 1 to {MOST_WINDOW}");
+            return Err(Error::setting("window", self.window, expected));
         }
         limits::dropout(self.dropout)
     }

@@ -119,7 +119,7 @@ impl SwinUnetr {
     }
 
     fn forward(&self, x: &Tensor, mode: &PassMode) -> CoreResult<Tensor> {
-        limits::extents("SwinUnetr", x.shape(), EXTENT_MULTIPLE)?;
+        limits::extents(state::NAME, x.shape(), EXTENT_MULTIPLE)?;
         let mut blocks = 0;
         let mut pass = || {
             blocks += 1;

@@ -33,11 +33,6 @@ impl Network for SwinUnetr {
         self.logits(image, mode)
     }
 
-    /// What CellSeg3D takes.
-    fn threshold(&self) -> Option<f32> {
-        Some(0.4)
-    }
-
     fn settings(&self) -> BTreeMap<String, String> {
         BTreeMap::from([(MERGING.to_owned(), self.config.merging.name().to_owned())])
     }

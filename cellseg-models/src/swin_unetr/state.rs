@@ -1,6 +1,6 @@
 //! A SwinUNETR from its weights.
 
-use super::{Merging, SwinUnetr, SwinUnetrConfig};
+use super::{Merging, SwinUnetr, SwinUnetrConfig, config::MOST_WINDOW};
 use crate::{
     Error, Result,
     weights::{self, State},
@@ -37,7 +37,7 @@ impl SwinUnetr {
                 (rows, heads[stage]) = (found, columns);
             }
         }
-        let side = (1..=64).find(|w: &usize| (2 * w - 1).pow(3) == rows);
+        let side = (1..=MOST_WINDOW).find(|w| (2 * w - 1).pow(3) == rows);
         let side = side.ok_or_else(|| {
             let given = format!("bias tables of {rows} rows");
             Error::setting("weights", given, "(2w - 1)^3 rows, those of a window of w x w x w tokens")
@@ -64,7 +64,8 @@ impl SwinUnetr {
     /// # Errors
     /// [`Error::Weights`] names the first tensor that does not fit; [`Error::Setting`] for buffers of another window.
     pub fn load(&mut self, state: &State) -> Result<()> {
-        let expected = relative_position_index(self.config.window);
+        let given = state.keys().any(|name| name.ends_with(INDEX));
+        let expected = if given { relative_position_index(self.config.window) } else { Vec::new() };
         let mut parameters = State::new();
         for (name, array) in state {
             if !name.ends_with(INDEX) {

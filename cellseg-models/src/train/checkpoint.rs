@@ -145,7 +145,7 @@ impl Checkpoint {
     /// The network with [`Checkpoint::weights`].
     ///
     /// # Errors
-    /// [`Error::Weights`] where they are incomplete.
+    /// [`Error::Weights`] where they are incomplete or not of a WNet3D; see [`Checkpoint::network_and_use`].
     pub fn network(&self) -> Result<WNet3d> {
         WNet3d::from_state(&self.weights())
     }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Compute, Error, Network, PassMode, Result, WNet3d,
+    layers::Module,
     weights::{self, State},
 };
 use cellseg_core::{Rng, Tape, Tensor};
@@ -209,9 +210,10 @@ impl<O: Objective> Trainer<O> {
         }
     }
 
-    /// Moves the weights, unless a gradient overflows.
+    /// Moves the weights and the statistics, unless a gradient overflows.
     fn attempt(&mut self, batch: &O::Batch, mode: &PassMode) -> Result<StepReport> {
         let step = self.progress.step;
+        let statistics = self.statistics();
         let tape = Tape::new();
         let Loss { terms, total } = self.objective.loss(&mut self.network, batch, &tape, mode, step)?;
         let terms = terms.into_iter().map(|(name, term)| Ok((name, term.item()?)));
@@ -235,7 +237,31 @@ impl<O: Objective> Trainer<O> {
             &mut gradients,
             [report.learning_rate, report.loss_scale],
         )?;
+        if !report.gradient_norm.is_finite() {
+            self.restore(statistics);
+        }
         Ok(report)
+    }
+
+    /// What the network has gathered so far. Weights are not among it: while they are shared Adam would have to copy them.
+    fn statistics(&self) -> Vec<Tensor> {
+        let mut statistics = Vec::new();
+        self.network.each("", &mut |_, p| {
+            if !p.is_trainable() {
+                statistics.push(p.tensor().clone());
+            }
+        });
+        statistics
+    }
+
+    /// Takes back what an attempt has gathered, as the same batch is tried again.
+    fn restore(&mut self, statistics: Vec<Tensor>) {
+        let mut statistics = statistics.into_iter();
+        self.network.each_mut("", &mut |_, p| {
+            if let Some(before) = (!p.is_trainable()).then(|| statistics.next()).flatten() {
+                p.set(before);
+            }
+        });
     }
 
     fn validate(&mut self) -> Result<ValidationReport> {

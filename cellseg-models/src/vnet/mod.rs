@@ -101,6 +101,7 @@ impl VNet {
     /// the statistics of the batch where there is a `gathering` for them, else the running ones.
     fn forward(&self, image: &Tensor, mode: &PassMode, gathering: Option<&Gathering>) -> Result<Tensor> {
         limits::extents(state::NAME, image.shape(), EXTENT_MULTIPLE)?;
+        limits::image_channels(state::NAME, image.shape(), self.config.in_channels)?;
         let pass = |block| Pass::of_block(mode, self.config.dropout, block).with_gathering(gathering);
         let down = |transition: &DownTransition, block, x: &Tensor| {
             let transition = transition.clone();

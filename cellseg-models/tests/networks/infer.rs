@@ -5,7 +5,7 @@ use cellseg_models::{
     Error, Network, PassMode, SegResNet, SegResNetConfig, Trailmap, TrailmapConfig, VNet, VNetConfig,
     VolumeView,
     infer::{Inference, Output, Windows, class_maps, sliding_window},
-    weights,
+    network_of, weights,
 };
 use ndarray::Array3;
 
@@ -76,5 +76,8 @@ fn each_network_is_known_by_the_names_of_its_tensors() {
     for network in networks() {
         let state = weights::state(&*network).unwrap();
         assert_eq!(weights::recognise(&state), Some(network.architecture()));
+        let again = network_of(&state, &network.settings()).unwrap();
+        assert_eq!(again.architecture(), network.architecture());
+        assert_eq!(weights::state(&*again).unwrap(), state);
     }
 }

@@ -120,3 +120,12 @@ fn half_precision_is_near_and_leaves_statistics_in_single_precision() {
         assert!(worst < tolerance && worst > 0.0, "{compute:?}: {worst}");
     }
 }
+
+#[test]
+fn another_number_of_channels_is_refused() {
+    for channels in [0, 1, 3] {
+        let x = cellseg_core::Tensor::full(0.5f32, &[1, 16, 16, 16, channels]).unwrap();
+        let why = network().logits(&x, &PassMode::default()).unwrap_err().to_string();
+        assert!(why.contains(&format!("{channels} channels")) && why.contains("has 2"), "{why}");
+    }
+}

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SupervisedConfig {
-    /// The network that [`NetworkConfig::build`] makes. Training itself takes any.
+    /// The network that [`NetworkConfig::build`] makes. The one that is trained must be of this architecture and size: a
+    /// checkpoint makes it again from these settings.
     pub network: NetworkConfig,
     /// Seed of the first weights, of the patches and of dropout.
     pub seed: u64,
@@ -27,7 +28,7 @@ pub struct SupervisedConfig {
     /// The share of the labelled volumes that [`super::hold_out`] keeps back where none are given to validate on. 0 keeps none
     /// back, and the network of the last step is the result.
     pub hold_out: f64,
-    /// The share of patches that hold a voxel of foreground, wherever in the patch it is; the others lie anywhere.
+    /// The share of patches that are placed over a voxel of foreground, before they are bent; the others lie anywhere.
     pub foreground_share: f64,
     /// How patches are changed at random.
     pub augmentation: Augmentation,

@@ -17,7 +17,7 @@ use super::{
     trainer::Trainer,
     validation::mean_dice,
 };
-use crate::{Network, PassMode, Result, infer::Inference, losses::Overlap};
+use crate::{Error, Network, PassMode, Result, infer::Inference, losses::Overlap};
 use cellseg_core::{Rng, Tape};
 use patches::{Batch, LabelledPatches};
 
@@ -29,8 +29,9 @@ use patches::{Batch, LabelledPatches};
 /// trained before, without labels or with others, is a good start; [`NetworkConfig::build`] makes a new one.
 ///
 /// # Errors
-/// [`crate::Error::Setting`] for settings out of range, [`crate::Error::Volume`] for a volume with nothing in it, or whose
-/// labels measure otherwise or name no foreground or no background, [`crate::Error::Diverged`] where a loss stops being a
+/// [`crate::Error::Setting`] for settings out of range or of another network, [`crate::Error::Volume`] for a volume with
+/// nothing in it, or whose labels measure otherwise or name no foreground or no background, or where none to validate on
+/// holds foreground, [`crate::Error::Diverged`] where a loss stops being a
 /// number, [`crate::Error::Store`] where the observer cannot store a checkpoint.
 pub fn train_supervised<'a>(
     network: Box<dyn Network>,
@@ -48,7 +49,7 @@ pub fn train_supervised<'a>(
 ///
 /// # Errors
 /// Those of [`train_supervised`], [`crate::Error::Checkpoint`] where the checkpoint is incomplete or of other volumes, and
-/// [`crate::Error::Weights`] where it is of another network.
+/// [`crate::Error::Weights`] where its arrays do not fit the network of its settings.
 pub fn resume_supervised<'a>(
     network: Box<dyn Network>,
     checkpoint: &Checkpoint,
@@ -75,17 +76,21 @@ impl<'a> Supervised<'a> {
         config: &SupervisedConfig,
     ) -> Result<Self> {
         config.validate_for(network)?;
+        config.network.check(network)?;
         validation.iter().try_for_each(LabelledVolume::check)?;
         let (volumes, validation) = if validation.is_empty() && config.hold_out > 0.0 {
             hold_out(volumes, config.hold_out)?
         } else {
             (volumes.to_vec(), validation.to_vec())
         };
-        Ok(Supervised {
-            patches: LabelledPatches::new(&volumes, config, network.class_count())?,
-            validation,
-            config: config.clone(),
-        })
+        let patches = LabelledPatches::new(&volumes, config, network.class_count())?;
+        let has_foreground = |of: &LabelledVolume<'_>| of.labels.iter().any(|&l| l > 0);
+        if let Some(first) = validation.first().filter(|_| !validation.iter().any(has_foreground)) {
+            let why = "no labelled volume for validation holds foreground; a network that finds nothing would be the \
+                       best: give one that does, or set hold_out to 0 and give none";
+            return Err(Error::volume(first.volume.name, why));
+        }
+        Ok(Supervised { patches, validation, config: config.clone() })
     }
 }
 

@@ -1,8 +1,8 @@
 //! New networks by their settings.
 
 use crate::{
-    Network, Result, SegResNet, SegResNetConfig, SwinUnetr, SwinUnetrConfig, Trailmap, TrailmapConfig, VNet,
-    VNetConfig, WNet3d, WNet3dConfig,
+    Error, Network, Result, SegResNet, SegResNetConfig, SwinUnetr, SwinUnetrConfig, Trailmap, TrailmapConfig,
+    VNet, VNetConfig, WNet3d, WNet3dConfig,
     weights::{self, State},
 };
 use serde::{Deserialize, Serialize};
@@ -67,4 +67,38 @@ impl NetworkConfig {
             NetworkConfig::Trailmap(ref config) => Trailmap::new(config, seed)?.into(),
         })
     }
+
+    /// Checks that `network` is the one that is built by these settings, with whatever weights: from them it is made again.
+    pub(super) fn check(&self, network: &dyn Network) -> Result<()> {
+        let built = self.build(0)?;
+        if built.architecture() != network.architecture() {
+            return Err(Error::setting("network", built.architecture(), network.architecture()));
+        }
+        let differs = |what: String| {
+            Error::setting(
+                "network",
+                format!("{self:?}"),
+                format!("those of the network that is trained: {what}"),
+            )
+        };
+        if built.settings() != network.settings() {
+            return Err(differs(format!("it has {:?}", network.settings())));
+        }
+        let [expected, found] = [&*built, network].map(tensors);
+        let longer = expected.len().max(found.len());
+        match (0..longer).map(|i| (expected.get(i), found.get(i))).find(|(a, b)| a != b) {
+            None => Ok(()),
+            Some((_, Some((name, dims)))) => Err(differs(format!("its `{name}` is {dims:?}"))),
+            Some((wanted, None)) => {
+                Err(differs(format!("it has no `{}`", wanted.map_or("", |(name, _)| name.as_str()))))
+            }
+        }
+    }
+}
+
+/// The names and shapes of all weights and statistics.
+fn tensors(network: &dyn Network) -> Vec<(String, Vec<usize>)> {
+    let mut tensors = Vec::new();
+    network.each("", &mut |name, p| tensors.push((name, p.pytorch_dims())));
+    tensors
 }

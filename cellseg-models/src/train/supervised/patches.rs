@@ -24,6 +24,23 @@ pub(super) struct LabelledPatches<'a> {
     channels: usize,
 }
 
+/// Checks that patches can be bent: where a unit is mistaken, what is read for a patch or the lattice of its displacements
+/// would not fit into memory.
+fn check_bend(config: &SupervisedConfig, spacing: [f64; 3]) -> Result<()> {
+    let a = &config.augmentation;
+    let fits =
+        |i: usize| spacing[i] <= a.bend_distance && 2.0 * a.bend <= config.patch[i] as f64 * spacing[i];
+    if a.share == 0.0 || a.bend == 0.0 || (0..3).all(fits) {
+        return Ok(());
+    }
+    let expected = format!(
+        "at most half the extent of a patch along each axis, with a bend_distance ({}) of at least one voxel; the \
+         spacing is {spacing:?} (z, y, x): check that it is in micrometres, or set bend to 0",
+        a.bend_distance
+    );
+    Err(Error::setting("augmentation.bend", a.bend, expected))
+}
+
 struct Source<'a> {
     of: LabelledVolume<'a>,
     intensity: Intensity,
@@ -43,6 +60,7 @@ impl<'a> LabelledPatches<'a> {
             .iter()
             .map(|of| {
                 of.check()?;
+                check_bend(config, of.volume.spacing)?;
                 let intensity = of.volume.fit(&config.normalisation)?;
                 let foreground = Foreground::of(of.labels);
                 if foreground.count() == of.labels.len() {
