@@ -297,6 +297,10 @@ fn settings_out_of_range_and_networks_that_do_not_fit_are_named() {
         SupervisedConfig { loss: SegmentationLoss::DiceCe { cross_entropy: -1.0 }, ..short(1) },
         "loss.cross_entropy",
     );
+    for batch in [1 << 44, usize::MAX / 8] {
+        let refused = run(&[labelled("a", &a)], &[], &SupervisedConfig { batch, ..short(1) }, &mut ());
+        assert!(refused.is_err(), "{batch}");
+    }
     let three = WNet3d::encoder_only(&WNet3dConfig { width: 4, classes: 3, ..WNet3dConfig::small() }, 0);
     let why = train_supervised(Box::new(three.unwrap()), &[labelled("a", &a)], &[], &short(1), &mut ());
     assert!(why.unwrap_err().to_string().contains("`class_count`"));

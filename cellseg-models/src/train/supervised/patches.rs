@@ -7,7 +7,7 @@ use crate::{
     intensity::{self, Intensity},
     train::LabelledVolume,
 };
-use cellseg_core::{Rng, Tensor};
+use cellseg_core::{Error as CoreError, Rng, Shape, Tensor};
 use ndarray::{Array3, ArrayViewMut3};
 
 /// What one step looks at, in host memory.
@@ -88,8 +88,12 @@ impl<'a> LabelledPatches<'a> {
     /// The patches of one step, which depend on the random numbers only.
     pub(super) fn draw(&self, config: &SupervisedConfig, rng: &mut Rng) -> Result<Batch> {
         let [d, h, w] = config.patch;
+        let all = Shape::new(&[config.batch, d, h, w])?.count();
         let voxels = d * h * w;
-        let mut foreground = vec![false; config.batch * voxels];
+        let mut foreground = Vec::new();
+        let full = |_| CoreError::Memory { bytes: all, device: "the CPU".to_owned() };
+        foreground.try_reserve_exact(all).map_err(full)?;
+        foreground.resize(all, false);
         let image = Tensor::build(&[config.batch, d, h, w, 1], |out: &mut [f32]| {
             for (image, labels) in out.chunks_mut(voxels).zip(foreground.chunks_mut(voxels)) {
                 self.draw_one(config, rng, image, labels);
