@@ -8,7 +8,7 @@ use std::{ops::Range, path::Path};
 
 type PostResult = std::result::Result<(), post::Error>;
 
-/// The voxels of a slab, if a plane does not have more: with all that is made of them, some 500 MB.
+/// The voxels of a slab, if a plane does not have more: with all that is made of them, some 0.3 GB.
 const SLAB_VOXELS: usize = 1 << 25;
 
 /// Blocks of whole planes, as files are read fastest, for a volume of `shape` (z, y, x).
@@ -17,7 +17,7 @@ pub fn slab(shape: [usize; 3]) -> [usize; 3] {
     // Whole parts of a scratch volume, where that is possible.
     let part = ScratchVolume::<u32>::CHUNK[0];
     let planes = if planes > part { planes / part * part } else { planes.max(1) };
-    [planes, shape[1], shape[2]]
+    [planes, shape[1].max(1), shape[2].max(1)]
 }
 
 /// The volume of a file as intensities or as labels.
@@ -123,4 +123,16 @@ fn ranges(origin: [usize; 3], (z, y, x): (usize, usize, usize)) -> [Range<usize>
 
 fn storage(error: io::Error) -> post::Error {
     post::Error::Storage { message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slab_has_voxels_whatever_the_volume_has() {
+        for shape in [[0, 0, 0], [3, 0, 5], [3, 5, 0], [0, 5, 5], [1, 1 << 20, 1 << 20]] {
+            assert!(!slab(shape).contains(&0), "{shape:?}");
+        }
+    }
 }

@@ -87,3 +87,13 @@ pub enum Error {
         message: String,
     },
 }
+
+impl Error {
+    /// The same of the volume that a box was taken from, at voxel `origin` (z, y, x).
+    pub(crate) fn in_box(mut self, origin: [usize; 3]) -> Self {
+        if let Self::NonFinite { position, .. } | Self::IdTooLarge { position, .. } = &mut self {
+            position.iter_mut().zip(origin).for_each(|(place, start)| *place += start);
+        }
+        self
+    }
+}

@@ -7,11 +7,11 @@ use crate::union_find::UnionFind;
 use crate::{Connectivity, Error, Labels, components, components_of_ids, mask_above};
 
 /// Labels the connected components of the voxels above `threshold` in blocks of at most `block` (z, y, x) voxels; returns
-/// how many there are.
+/// how many there are; NaN is background, as for [`mask_above`].
 ///
 /// The labels are those of [`components`](crate::components()) on the whole volume, for any shape of the blocks: each block is read with one
 /// voxel before it on each side, so that any two neighbours lie in one such box, and what the box unites is united with
-/// what the blocks before it have stored. Memory is some 14 bytes a voxel of the block and 20 bytes for each component of
+/// what the blocks before it have stored. Memory is some 14 bytes a voxel of the block and up to 64 bytes for each component of
 /// each block.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ const NOWHERE: usize = usize::MAX;
 /// far.
 ///
 /// # Errors
-/// Those of `segment`; [`Error::Storage`] from the source or the store; [`Error::Argument`] if a block has no voxels;
+/// Those of `segment`, with places counted in the volume; [`Error::Storage`] from the source or the store; [`Error::Argument`] if a block has no voxels;
 /// [`Error::TooManyLabels`].
 pub fn instances_in_blocks(
     source: &impl MapSource,
@@ -50,7 +50,7 @@ pub fn instances_in_blocks(
         boxes.push(around);
         let mut map = Array3::zeros(around.shape);
         source.read(around.origin, map.view_mut())?;
-        let labels = segment(map.view())?;
+        let labels = segment(map.view()).map_err(|error| error.in_box(around.origin))?;
         drop(map);
         let mut numbers = vec![0; labels.count() as usize + 1];
         for id in claimed(*block, around, volume, labels.ids())? {

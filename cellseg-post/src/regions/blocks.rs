@@ -13,7 +13,7 @@ use crate::{Error, LabelSource, MapSource, Spacing};
 /// [`crate::regions`] of a stored label volume, read in blocks of at most `block` (z, y, x) voxels.
 ///
 /// Sizes, places and axes are those of the whole volume to the last bit, since places are summed as integers; intensities
-/// differ by the rounding of sums in another order. Memory holds one block of labels, one of the image, and some 200 bytes
+/// differ by the rounding of sums in another order. Memory holds one block of labels, one of the image, and some 600 bytes
 /// for each object.
 ///
 /// # Errors
@@ -63,11 +63,6 @@ fn values_of(image: &dyn MapSource, origin: [usize; 3], grid: Grid) -> Result<Ve
     let mut values = Array3::zeros(grid.shape());
     image.read(origin, values.view_mut())?;
     let values = values.into_raw_vec_and_offset().0;
-    all_finite(grid, &values).map_err(|error| match error {
-        Error::NonFinite { position, value } => {
-            Error::NonFinite { position: std::array::from_fn(|axis| position[axis] + origin[axis]), value }
-        }
-        other => other,
-    })?;
+    all_finite(grid, &values).map_err(|error| error.in_box(origin))?;
     Ok(values)
 }

@@ -109,7 +109,7 @@ impl Moments {
     }
 }
 
-/// The sums over the voxels of an object in some planes: two cache lines.
+/// The sums over the voxels of an object in a box, y and x counted from its first voxel: two cache lines.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
 struct PartSums {
@@ -171,17 +171,21 @@ impl PartSums {
     }
 }
 
-/// How many planes can be summed in 64 bits: no sum exceeds the voxels times the largest square of an index.
-fn planes_in_64_bits(grid: Grid) -> usize {
-    let fits = |planes: usize| {
-        let longest = planes.max(grid.ny).max(grid.nx) as u128;
-        (planes * grid.plane()) as u128 * longest * longest <= u128::from(u64::MAX)
+/// The sides (z, y, x) of a box that can be summed in 64 bits: no sum exceeds the voxels times the largest square of an
+/// index.
+///
+/// It has whole planes, unless one plane is too large.
+fn box_in_64_bits(grid: Grid) -> [usize; 3] {
+    let fits = |[nz, ny, nx]: [usize; 3]| {
+        let longest = nz.max(ny).max(nx) as u128;
+        (nz * ny * nx) as u128 * longest * longest <= u128::from(u64::MAX)
     };
-    let mut planes = 1;
-    while planes < grid.nz && fits(2 * planes) {
-        planes *= 2;
+    let whole = [1, grid.ny, grid.nx];
+    let [mut nz, ny, nx] = if fits(whole) { whole } else { [1, grid.ny.min(1 << 15), grid.nx.min(1 << 16)] };
+    while nz < grid.nz && fits([2 * nz, ny, nx]) {
+        nz *= 2;
     }
-    planes
+    [nz, ny, nx]
 }
 
 /// What `describe` says of the id and the sums of every object, by rising id.
@@ -194,13 +198,15 @@ pub(super) fn gather<T: Send>(
     if grid.len() == 0 {
         return Vec::new();
     }
-    let most = planes_in_64_bits(grid);
-    let parts = grid.slabs().into_iter().flat_map(|slab| {
-        let end = slab.end;
-        slab.step_by(most).map(move |first| first..(first + most).min(end))
-    });
-    let parts: Vec<Part> =
-        parts.collect::<Vec<_>>().into_par_iter().map(|planes| Part::new(grid, planes, ids, image)).collect();
+    let most = box_in_64_bits(grid);
+    let boxes: Vec<Ranges> = grid
+        .slabs()
+        .into_iter()
+        .flat_map(|slab| cut(slab, most[0]))
+        .flat_map(|z| cut(0..grid.ny, most[1]).map(move |y| (z.clone(), y)))
+        .flat_map(|(z, y)| cut(0..grid.nx, most[2]).map(move |x| [z.clone(), y.clone(), x]))
+        .collect();
+    let parts: Vec<Part> = boxes.into_par_iter().map(|ranges| Part::new(grid, ranges, ids, image)).collect();
     // Each object's place in each part where it is, an object's parts in order.
     let mut places: Vec<(u32, u32, u32)> = Vec::with_capacity(parts.iter().map(|part| part.ids.len()).sum());
     for (number, part) in (0..).zip(&parts) {
@@ -223,10 +229,19 @@ pub(super) fn gather<T: Send>(
         .collect()
 }
 
-/// The objects of some planes, in the order in which they were met.
+/// The voxels of a box along z, y and x.
+type Ranges = [Range<usize>; 3];
+
+/// Cuts a range into ranges of at most so many voxels.
+fn cut(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(most).map(move |first| first..(first + most).min(end))
+}
+
+/// The objects of a box, in the order in which they were met.
 struct Part {
-    /// The first plane.
-    origin: usize,
+    /// The first voxel (z, y, x).
+    origin: [usize; 3],
     places: Places,
     ids: Vec<u32>,
     sums: Vec<PartSums>,
@@ -235,18 +250,20 @@ struct Part {
 }
 
 impl Part {
-    fn new(grid: Grid, planes: Range<usize>, ids: &[u32], image: Option<&[f32]>) -> Self {
-        let (places, origin) = (Places::default(), planes.start);
+    fn new(grid: Grid, [planes, rows, columns]: Ranges, ids: &[u32], image: Option<&[f32]>) -> Self {
+        let (places, origin) = (Places::default(), [planes.start, rows.start, columns.start]);
         let mut part = Self { origin, places, ids: Vec::new(), sums: Vec::new(), intensities: Vec::new() };
-        let mut runs = vec![(0, 0); room_for_runs(grid.nx)];
-        for row in planes.start * grid.ny..planes.end * grid.ny {
-            let voxels = grid.row(ids, row);
+        let mut runs = vec![(0, 0); room_for_runs(columns.len())];
+        for (z, y) in planes.flat_map(|z| rows.clone().map(move |y| (z, y))) {
+            let row = z * grid.ny + y;
+            let voxels = &grid.row(ids, row)[columns.clone()];
             let found = cut_ids_into(voxels, &mut runs);
-            let (z, y) = (row / grid.ny, row % grid.ny);
-            add_runs(&mut part, [(z - origin) as u32, y as u32], voxels, &runs[..found]);
+            let y = y - origin[1];
+            add_runs(&mut part, [(z - origin[0]) as u32, y as u32], voxels, &runs[..found]);
             if let Some(image) = image {
                 part.intensities.resize_with(part.sums.len(), IntensitySums::default);
-                add_values(&mut part, [z, y], voxels, grid.row(image, row), &runs[..found]);
+                let values = &grid.row(image, row)[columns.clone()];
+                add_values(&mut part, [z, y], voxels, values, &runs[..found]);
             }
         }
         part
@@ -271,12 +288,14 @@ impl Part {
 
     /// The sums of the object at a place.
     fn moments(&self, place: usize) -> Moments {
-        Moments::of_part(&self.sums[place], self.intensities.get(place), self.origin)
+        let [z, y, x] = self.origin;
+        Moments::of_part(&self.sums[place], self.intensities.get(place), z).moved([0, y, x])
     }
 }
 
 wide! {
-    /// Adds the values of the image in row (z, y) of the volume to the part's objects, which are all known.
+    /// Adds the values of the image in a row to the part's objects, which are all known; z is counted from the volume's
+    /// first plane, y from the part's first row.
     fn add_values(part: &mut Part, at: [usize; 2], ids: &[u32], values: &[f32], runs: &[Run]) {
         for &run in runs {
             if let Some(place) = part.places.of(ids[run.0 as usize]) {
@@ -303,15 +322,41 @@ mod tests {
     #[test]
     fn no_sum_of_64_bits_overflows_in_the_largest_part() {
         for (grid, expected) in [
-            (Grid { nz: 512, ny: 512, nx: 512 }, 512),
+            (Grid { nz: 512, ny: 512, nx: 512 }, [512, 512, 512]),
             // 2^31 voxels a plane, indices below 2^16: 2^63.
-            (Grid { nz: 64, ny: 1 << 15, nx: 1 << 16 }, 1),
-            (Grid { nz: 100_000, ny: 1, nx: 1 }, 1 << 17),
+            (Grid { nz: 64, ny: 1 << 15, nx: 1 << 16 }, [1, 1 << 15, 1 << 16]),
+            (Grid { nz: 100_000, ny: 1, nx: 1 }, [1 << 17, 1, 1]),
+            // The cube root of 2^64 is 2 642 245.
+            (Grid { nz: 1, ny: 1, nx: 2_642_245 }, [1, 1, 2_642_245]),
+            (Grid { nz: 1, ny: 1, nx: 2_642_246 }, [1, 1, 1 << 16]),
+            (Grid { nz: 1, ny: 4_000_000, nx: 1 }, [1, 1 << 15, 1]),
+            (Grid { nz: 2, ny: 1 << 16, nx: 1 << 16 }, [1, 1 << 15, 1 << 16]),
         ] {
-            assert_eq!(planes_in_64_bits(grid), expected, "{grid:?}");
-            let planes = expected.min(grid.nz);
-            let longest = planes.max(grid.ny).max(grid.nx) as u128;
-            assert!((planes * grid.plane()) as u128 * longest * longest <= u128::from(u64::MAX));
+            let most = box_in_64_bits(grid);
+            assert_eq!(most, expected, "{grid:?}");
+            let [nz, ny, nx] = [most[0].min(grid.nz), most[1], most[2]];
+            let longest = nz.max(ny).max(nx) as u128;
+            assert!((nz * ny * nx) as u128 * longest * longest <= u128::from(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn a_row_of_millions_of_voxels_is_as_long_as_it_is() {
+        for shape in [(1, 1, 3_000_000), (1, 4_000_000, 1)] {
+            let ids = ndarray::Array3::from_elem(shape, 7);
+            let image = ndarray::Array3::from_elem(shape, 2.0);
+            let regions = crate::regions(ids.view(), Some(image.view()), crate::Spacing::VOXELS).unwrap();
+            let n = ids.len() as f64;
+            let exact = (20.0 * (n * n - 1.0) / 12.0).sqrt();
+            assert_eq!(regions.len(), 1);
+            approx::assert_relative_eq!(regions[0].axis_lengths[0], exact, max_relative = 1e-9);
+            assert_eq!(regions[0].bounding_box, [0..shape.0, 0..shape.1, 0..shape.2]);
+            let middle = [shape.0, shape.1, shape.2].map(|length| (length as f64 - 1.0) / 2.0);
+            assert_eq!(regions[0].centroid_voxels, middle);
+            let weighted = regions[0].intensity.unwrap().weighted_centroid.unwrap();
+            for (weighted, middle) in weighted.into_iter().zip(middle) {
+                approx::assert_relative_eq!(weighted, middle, max_relative = 1e-9);
+            }
         }
     }
 

@@ -50,8 +50,9 @@ fn sorted(variances: [f64; 3], directions: Matrix<f64>) -> Axes {
         let axis = directions[axis];
         let largest =
             axis.iter().fold(0.0f64, |most, part| if part.abs() > most.abs() { *part } else { most });
+        let sign = if largest < 0.0 { -1.0 } else { 1.0 };
         // Adding 0 turns -0 into 0.
-        if largest < 0.0 { axis.map(|part| -part + 0.0) } else { axis }
+        axis.map(|part| sign * part + 0.0)
     });
     // A solid ellipsoid of semi-axis a has variance a a / 5 along it.
     (order.map(|axis| (20.0 * variances[axis].max(0.0)).sqrt()), directions)
@@ -202,7 +203,10 @@ mod tests {
             [[50.0, zy, zx], [zy, 50.0 + along(17), yx], [zx, yx, (number % 3) as f64]]
         });
         for (matrix, together) in matrices.into_iter().zip(principal_axes(&matrices)) {
-            assert_eq!(principal_axes(&[matrix; LANES]), [together; LANES]);
+            let bits =
+                |(lengths, axes): Axes| (lengths.map(f64::to_bits), axes.map(|axis| axis.map(f64::to_bits)));
+            assert!(together.1.iter().flatten().all(|part| *part != 0.0 || part.is_sign_positive()));
+            assert_eq!(principal_axes(&[matrix; LANES]).map(bits), [together; LANES].map(bits));
         }
     }
 }

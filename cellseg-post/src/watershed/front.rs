@@ -202,8 +202,8 @@ impl Queue<'_> {
     /// The voxel that will be taken after so many others of the slice at hand, if it has so many.
     #[inline]
     pub(super) fn ahead(&self, others: u32) -> Option<u32> {
-        let place = self.at_hand.start + others;
-        (place < self.at_hand.end).then(|| self.front.waiting[place as usize])
+        let place = self.at_hand.start.checked_add(others).filter(|place| *place < self.at_hand.end)?;
+        Some(self.front.waiting[place as usize])
     }
 
     /// Sorts the next slice in which voxels wait; `None` if there is none.

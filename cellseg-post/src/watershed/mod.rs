@@ -38,7 +38,7 @@ pub enum SeedTies {
     #[default]
     Raster,
     /// The one that lies first in scikit-image's heap, so that labels are equal to those of
-    /// `skimage.segmentation.watershed` to the last voxel; one serial flood.
+    /// `skimage.segmentation.watershed` to the last voxel; their order is sought by one thread.
     Skimage,
 }
 
