@@ -25,7 +25,7 @@ const LEVEL: i32 = 1;
 /// A volume on disk that is written and read in boxes; 0 everywhere at first.
 ///
 /// It lies in a file without a name, which the system removes however the program ends, and its parts are packed: labels
-/// take a few bytes for each thousand voxels. Memory is that of a few parts. Boxes that begin and end at multiples of
+/// of 32 bits take some 40 bytes for each thousand voxels. Memory is that of 32 parts. Boxes that begin and end at multiples of
 /// [`ScratchVolume::CHUNK`] are written without being read before.
 #[derive(Debug)]
 pub struct ScratchVolume<T> {
@@ -230,7 +230,12 @@ fn pack<T: Voxel>(part: &Array3<T>) -> io::Result<Vec<u8>> {
 fn unpack<T: Voxel>(packed: &[u8], shape: [usize; 3]) -> io::Result<Array3<T>> {
     let mut part = Array3::from_elem(shape, T::zeroed());
     let values = part.as_slice_mut().expect("new arrays are stored in raster order");
-    zstd::bulk::decompress_to_buffer(packed, bytemuck::cast_slice_mut::<T, u8>(values))?;
+    let bytes = bytemuck::cast_slice_mut::<T, u8>(values);
+    let (found, expected) = (zstd::bulk::decompress_to_buffer(packed, &mut *bytes)?, bytes.len());
+    if found != expected {
+        let problem = format!("a part of the scratch file has {found} bytes unpacked; expected {expected}");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
+    }
     Ok(part)
 }
 
@@ -276,6 +281,14 @@ mod tests {
             prop_assert_eq!(found.view(), truth.slice(slice(&ranges)));
             prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn a_part_that_is_too_short_is_an_error() {
+        let packed = pack(&Array3::from_elem((2, 3, 4), 5u16)).unwrap();
+        assert!(unpack::<u16>(&packed, [2, 3, 4]).is_ok());
+        let error = unpack::<u16>(&packed, [3, 3, 4]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
     }
 
     #[test]

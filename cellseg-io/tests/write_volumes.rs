@@ -115,6 +115,31 @@ fn a_slab_that_cannot_be_had_leaves_no_file() {
 }
 
 #[test]
+fn a_slab_of_another_shape_is_refused_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let frame = Frame { shape: [40, 4, 5], spacing: None, name: "v" };
+    for name in ["v.tif", "v.npy"] {
+        for wrong in [(1, 4, 5), (8, 5, 4), (8, 4, 6), (0, 4, 5)] {
+            let path = folder.path().join(name);
+            let written = write_in_slabs(path, &frame, Overwrite::Refuse, |planes| {
+                Ok(if planes.start == 0 {
+                    Array3::<u8>::zeros((planes.len(), 4, 5))
+                } else {
+                    Array3::zeros(wrong)
+                })
+            });
+            let error = written.unwrap_err();
+            assert!(matches!(error, Error::Argument(_)));
+            assert_eq!(
+                error.to_string(),
+                format!("a slab has shape {wrong:?}; expected (8, 4, 5) (z, y, x)")
+            );
+        }
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_volume_in_another_order_of_axes_is_written_as_it_is_indexed() {
     let data = Array3::from_shape_fn((3, 4, 5), |(z, y, x)| (100 * z + 10 * y + x) as u16);
     let turned = Volume::new(data.view().permuted_axes([2, 0, 1]).to_owned(), "v");

@@ -5,6 +5,9 @@ use std::path::Path;
 use super::{Cell, write_csv};
 use crate::{Error, Overwrite, Result};
 
+/// Names that are written by this build.
+const ADVICE: &str = if cfg!(feature = "parquet") { "name it .csv or .parquet" } else { "name it .csv" };
+
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -33,11 +36,7 @@ impl TableFormat {
                  --features parquet",
             )),
             Some(e) if !["csv", "txt"].iter().any(|csv| e.eq_ignore_ascii_case(csv)) => {
-                Err(Error::unsupported(
-                    path,
-                    format!("a table of the kind .{}", e.display()),
-                    "name it .csv or .parquet",
-                ))
+                Err(Error::unsupported(path, format!("a table of the kind .{}", e.display()), ADVICE))
             }
             _ => Ok(Self::Csv),
         }
@@ -76,7 +75,8 @@ mod tests {
         }
         for name in ["a.xlsx", "a.tsv", "a.csv.gz"] {
             let error = TableFormat::of(name).unwrap_err().to_string();
-            assert!(error.contains(name) && error.contains(".csv or .parquet"), "{error}");
+            assert!(error.contains(name) && error.contains("name it .csv"), "{error}");
+            assert_eq!(error.contains(".parquet"), cfg!(feature = "parquet"), "{error}");
         }
     }
 

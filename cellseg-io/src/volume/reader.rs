@@ -16,7 +16,11 @@ use crate::{Error, Result, npy::NpyVolume, tiff::TiffVolume};
 ///
 /// Files are those of [`read_any`](crate::read_any). Memory is that of the box, and of the packed data of 32 planes.
 /// A TIFF's strips and tiles are unpacked as far as they hold voxels of the box: where strips are whole planes, as in
-/// most files, boxes of whole planes cost the least.
+/// most files, boxes of whole planes cost the least. An NPY file in Fortran order is read in whole columns along z: each
+/// plane of the box across x takes the volume's whole depth.
+///
+/// One part is read at a time, by all threads of the current rayon pool. Ask for parts one after another, or from threads
+/// outside the pool: two tasks of one pool that ask at once may wait for each other forever.
 pub struct VolumeReader {
     path: PathBuf,
     name: String,

@@ -59,7 +59,8 @@ pub fn write_volume<T: Voxel>(
 /// [`write_volume`] of a volume that need not be in memory: `slab` gives its planes, range by range from the first on.
 ///
 /// # Errors
-/// Those of `slab`; else as [`write_volume`].
+/// Those of `slab`; [`Error::Argument`] if it gives another shape than that of the planes; else as [`write_volume`]. No
+/// file is left behind then.
 pub fn write_in_slabs<T: Voxel>(
     path: impl AsRef<Path>,
     frame: &Frame,
@@ -67,6 +68,18 @@ pub fn write_in_slabs<T: Voxel>(
     mut slab: impl FnMut(Range<usize>) -> Result<Array3<T>>,
 ) -> Result<()> {
     let path = path.as_ref();
+    let [_, height, width] = frame.shape;
+    let mut slab = |planes: Range<usize>| {
+        let expected = (planes.len(), height, width);
+        let found = slab(planes)?;
+        if found.dim() != expected {
+            return Err(Error::Argument(format!(
+                "a slab has shape {:?}; expected {expected:?} (z, y, x)",
+                found.dim()
+            )));
+        }
+        Ok(found)
+    };
     match Format::of(path)? {
         Format::Tiff => {
             let options = TiffOptions { compression: Compression::Deflate, overwrite };
