@@ -228,7 +228,7 @@ fn what_cannot_be_meant_is_refused_and_what_may_not_be_is_warned_of() {
         ("stats v_labels.tif --image nan.npy -o x.csv", ["nan.npy", "[3, 2, 1] is NaN"]),
         ("stats v_labels.tif --image small.npy -o x.csv", ["small.npy", "[2, 2, 2]"]),
         ("stats v_labels.tif --all --image small.npy -o x.csv", ["small.npy", "[2, 2, 2]"]),
-        ("stats v_labels.tif -o x.xlsx", ["x.xlsx", ".csv or .parquet"]),
+        ("stats v_labels.tif -o x.xlsx", ["x.xlsx", "name it .csv"]),
         ("overlay v.tif v_labels.tif -o x.tif", ["PNG", "x.tif"]),
         ("best-threshold small.npy --truth small.npy", ["every voxel is 0", "threshold"]),
         ("sizes v_labels.tif --min-volume nan -o x.tif", ["NaN", "--min"]),
