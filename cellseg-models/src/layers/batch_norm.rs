@@ -95,8 +95,19 @@ impl Gathering {
         self.found().insert(statistic.tensor().id(), value);
     }
 
+    /// What a training pass of `network` gives, after which the network's statistics move.
+    pub(crate) fn training_pass<N: Module>(
+        network: &mut N,
+        pass: impl FnOnce(&N, &Self) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let gathering = Self::default();
+        let y = pass(network, &gathering)?;
+        gathering.apply(network);
+        Ok(y)
+    }
+
     /// Moves the statistics of the network that the pass ran through.
-    pub(crate) fn apply(self, network: &mut impl Module) {
+    fn apply(self, network: &mut impl Module) {
         let mut found = self.found();
         network.each_mut("", &mut |_, p| {
             if let Some(value) = found.remove(&p.tensor().id()) {

@@ -57,11 +57,8 @@ impl<'a> Patches<'a> {
             .unwrap_or(&self.volumes[0]);
         let symmetry = Symmetry::random(volume.spacing, config.flips, config.rotations, rng);
         let extents = symmetry.extents_in_volume(config.patch);
-        let origin = std::array::from_fn(|i| match volume.extents()[i].checked_sub(extents[i]) {
-            Some(room) => rng.below(room + 1) as isize,
-            // A volume that is shorter than a patch lies in its middle, between its mirror images.
-            None => -((extents[i] - volume.extents()[i]) as isize / 2),
-        });
+        let origin =
+            std::array::from_fn(|i| first_voxel(volume.extents()[i], extents[i], |room| rng.below(room + 1)));
         let mut read = Array3::zeros(extents);
         if let Some(values) = read.as_slice_mut() {
             if config.normalise_patches {
@@ -74,6 +71,16 @@ impl<'a> Patches<'a> {
             read = normalised(&read, volume, config);
         }
         out.assign(&symmetry.apply(read.view()));
+    }
+}
+
+/// Where a patch of `patch` voxels along an axis begins in a volume of `extent` voxels: where `choose` says, given how far it
+/// may move.
+pub(super) fn first_voxel(extent: usize, patch: usize, choose: impl FnOnce(usize) -> usize) -> isize {
+    match extent.checked_sub(patch) {
+        Some(room) => choose(room) as isize,
+        // A volume that is shorter than a patch lies in its middle, between its mirror images.
+        None => -((patch - extent) as isize / 2),
     }
 }
 

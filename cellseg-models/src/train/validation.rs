@@ -28,6 +28,10 @@ impl LabelledVolume<'_> {
             format!("its labels measure {labels:?} (z, y, x), the volume {image:?}; they must be the same");
         Err(Error::volume(self.volume.name, why))
     }
+
+    pub(super) fn has_foreground(&self) -> bool {
+        self.labels.iter().any(|&label| label > 0)
+    }
 }
 
 /// The Dice score `2 |A B| / (|A| + |B|)` of a map's foreground and labels' foreground (Dice, 1945); 1 where both are

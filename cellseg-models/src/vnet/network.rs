@@ -30,10 +30,7 @@ impl Network for VNet {
     }
 
     fn training_logits(&mut self, image: &Tensor, mode: &PassMode) -> Result<Tensor> {
-        let gathering = Gathering::default();
-        let y = self.forward(image, mode, Some(&gathering))?;
-        gathering.apply(self);
-        Ok(y)
+        Gathering::training_pass(self, |network, gathering| network.forward(image, mode, Some(gathering)))
     }
 
     fn compute(&self) -> Compute {

@@ -84,8 +84,9 @@ impl<'a> Supervised<'a> {
             (volumes.to_vec(), validation.to_vec())
         };
         let patches = LabelledPatches::new(&volumes, config, network.class_count())?;
-        let has_foreground = |of: &LabelledVolume<'_>| of.labels.iter().any(|&l| l > 0);
-        if let Some(first) = validation.first().filter(|_| !validation.iter().any(has_foreground)) {
+        if let Some(first) =
+            validation.first().filter(|_| !validation.iter().any(LabelledVolume::has_foreground))
+        {
             let why = "no labelled volume for validation holds foreground; a network that finds nothing would be the \
                        best: give one that does, or set hold_out to 0 and give none";
             return Err(Error::volume(first.volume.name, why));

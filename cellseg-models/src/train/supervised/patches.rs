@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     augment::{Deformation, Symmetry, change_intensities},
     intensity::{self, Intensity},
-    train::LabelledVolume,
+    train::{LabelledVolume, patches::first_voxel},
 };
 use cellseg_core::{Error as CoreError, Rng, Shape, Tensor};
 use ndarray::{Array3, ArrayViewMut3};
@@ -119,14 +119,10 @@ impl<'a> LabelledPatches<'a> {
         let symmetry = Symmetry::random(volume.spacing, a.flips, a.rotations, rng);
         let extents = symmetry.extents_in_volume(config.patch);
         let origin: [isize; 3] = std::array::from_fn(|i| {
-            let Some(room) = volume.extents()[i].checked_sub(extents[i]) else {
-                // A volume that is shorter than a patch lies in its middle, between its mirror images.
-                return -((extents[i] - volume.extents()[i]) as isize / 2);
-            };
-            match wanted {
-                Some(voxel) => voxel[i].saturating_sub(rng.below(extents[i])).min(room) as isize,
-                None => rng.below(room + 1) as isize,
-            }
+            first_voxel(volume.extents()[i], extents[i], |room| match wanted {
+                Some(voxel) => voxel[i].saturating_sub(rng.below(extents[i])).min(room),
+                None => rng.below(room + 1),
+            })
         });
         let deformation = Deformation::random(a, extents, volume.spacing, rng);
         let (from, read) = deformation.as_ref().map_or(([0; 3], extents), Deformation::reads);

@@ -35,10 +35,9 @@ pub fn hold_out<'a>(volumes: &[LabelledVolume<'a>], share: f64) -> Result<Split<
             let part =
                 |voxels, labels| LabelledVolume { volume: VolumeView { voxels, ..one.volume }, labels };
             let parts = [part(voxels.0, labels.0), part(voxels.1, labels.1)];
-            let has_foreground = |of: &LabelledVolume<'_>| of.labels.iter().any(|&l| l > 0);
             for (part, slices) in parts.iter().zip([format!("0..{at}"), format!("{at}..{}", extents[axis])]) {
                 // Where there is none at all that is what is to be said.
-                if !has_foreground(part) && has_foreground(one) {
+                if !part.has_foreground() && one.has_foreground() {
                     let why = format!(
                         "its labels hold no foreground in the slices {slices} along {}, one side of the division in \
                          two; give a labelled volume for validation, or another share",
